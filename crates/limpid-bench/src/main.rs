@@ -1,0 +1,41 @@
+//! Limpid's benchmarks: `cargo run --release -p limpid-bench -- scan --image oci:DIR`.
+//!
+//! Every figure is a ratio or is printed beside what it is compared with, from one run. With `--json` each
+//! is one object a line: `{"figure", "value", "unit", "target", "met"}`.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "figures are this program's output")]
+
+mod figure;
+mod floor;
+mod measure;
+mod scan;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Limpid.
+#[derive(Debug, Parser)]
+#[command(name = "limpid-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A cold scan against its floors, and a scan of a known image
+    Scan(scan::Scan),
+    /// Hash and decode an image's layers and throw the result away: what `scan` compares with
+    #[command(hide = true)]
+    Floor(floor::Floor),
+    /// Run one command and print what it used
+    #[command(hide = true)]
+    Measure(measure::Measure),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Scan(scan) => scan.run(),
+        Command::Floor(floor) => floor.run(),
+        Command::Measure(measure) => measure.run(),
+    }
+}

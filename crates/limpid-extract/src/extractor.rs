@@ -1,0 +1,116 @@
+//! The contract between extractors and those who run them.
+
+use limpid_model::Record;
+
+/// Reads one kind of file.
+///
+/// The record must follow from the bytes alone: a hard link to a file that was read takes over its record, so
+/// two paths whose bytes mean different things belong to two extractors. `path` is there for messages.
+pub trait Extractor: Send + Sync {
+    /// Its name, unique, as findings and coverage show it.
+    fn name(&self) -> &'static str;
+
+    /// Raised whenever the output would change for the same bytes.
+    fn version(&self) -> u32;
+
+    /// The most bytes of one file that it reads; a longer file is reported as unreadable.
+    fn limit(&self) -> u64;
+
+    /// Whether it reads this (normalised) path whatever composition says. Cheap, no I/O.
+    fn reads(&self, path: &str) -> bool;
+
+    /// Where the ecosystem's own tools look: what composition resolves through the links of all layers.
+    fn anchors(&self) -> &'static [Anchor];
+
+    /// What the file says.
+    fn extract(&self, path: &str, content: &[u8]) -> Result<Extracted, ExtractError>;
+
+    /// The most bytes to read if it wants this path.
+    fn wants(&self, path: &str) -> Option<u64> {
+        self.reads(path).then(|| self.limit())
+    }
+}
+
+/// A place where an ecosystem's own tools look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Anchor {
+    /// This file.
+    File(&'static str),
+    /// Every file directly in this directory (that the extractor reads).
+    Directory(&'static str),
+}
+
+impl Anchor {
+    /// The file's or directory's path, normalised.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::File(path) | Self::Directory(path) => path,
+        }
+    }
+
+    /// Whether a path is the anchor's file or lies directly in its directory.
+    pub fn covers(self, path: &str) -> bool {
+        match self {
+            Self::File(file) => path == file,
+            Self::Directory(directory) => {
+                path.rsplit_once('/').is_some_and(|(parent, _)| parent == directory)
+            }
+        }
+    }
+}
+
+/// What an extractor made of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// The facts.
+    pub record: Record,
+    /// Parts of the file that could not be read (a bad stanza), one sentence each; few.
+    pub problems: Vec<String>,
+}
+
+impl From<Record> for Extracted {
+    fn from(record: Record) -> Self {
+        Self { record, problems: Vec::new() }
+    }
+}
+
+/// Why a file yields nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// The file does not look like what its path promises.
+    #[error("the file is not {0}")]
+    Unrecognised(&'static str),
+}
+
+/// How many problems of one file are told one by one.
+const PROBLEMS_PER_FILE: usize = 20;
+
+/// Collects the problems of one file; beyond a few they are only counted.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    told: Vec<String>,
+    untold: usize,
+}
+
+impl Problems {
+    pub(crate) fn push(&mut self, problem: impl FnOnce() -> String) {
+        if self.told.len() < PROBLEMS_PER_FILE {
+            self.told.push(problem());
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    pub(crate) fn into_vec(mut self) -> Vec<String> {
+        if self.untold > 0 {
+            self.told.push(format!("{} more problems of this kind", self.untold));
+        }
+        self.told
+    }
+}
+
+/// The beginning of a text from a file, fit for a message: short, without control characters.
+pub(crate) fn excerpt(text: &str) -> String {
+    text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,232 @@
+//! Alpine's security database: `{distroversion, reponame, packages: [{pkg: {name, secfixes: {version: [ids]}}}]}`.
+//!
+//! Source of truth: what the `secfixes` comments of the package recipes say, as Alpine publishes it. A name is
+//! the *origin* (source) package's. The version key `"0"` means that the package was never affected. An id may
+//! stand under several versions (a fix that was not complete): each is handed over. One string may hold several
+//! ids: each CVE becomes an advisory of its own, with the others of the string that are not CVEs as aliases.
+//! Alpine names no severity, and says nothing of what is not fixed.
+//! Left out: ids that are placeholders (`CVE-2022-?????`), with their number.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use limpid_model::{Advisory, AdvisoryDetails, Affected, AffectedState, PackageKind};
+use serde::Deserialize;
+
+use crate::decode::decoded;
+use crate::error::FeedError;
+use crate::feed::{Document, Emitter, Feed, ParseSummary, Sink};
+use crate::json::{JsonError, JsonWalker, Value};
+use crate::limits::Limits;
+
+const BASE: &str = "https://secdb.alpinelinux.org";
+/// The newest branch known here; a newer one is asked for all the same when an image is of it.
+const MINOR_MAX: u32 = 23;
+/// Before this branch there was `main` alone.
+const COMMUNITY_MINOR_MIN: u32 = 4;
+
+/// Alpine's security database, one document for each branch and repository.
+#[derive(Debug, Clone, Copy)]
+pub struct AlpineSecdb;
+
+impl Feed for AlpineSecdb {
+    fn name(&self) -> &'static str {
+        "alpine-secdb"
+    }
+
+    fn parser_version(&self) -> u32 {
+        1
+    }
+
+    fn covers(&self, release: &str) -> bool {
+        branch(release).is_some()
+    }
+
+    fn documents(&self, release: &str) -> Vec<Document> {
+        branch(release).map(|branch| repositories(&branch)).unwrap_or_default()
+    }
+
+    fn all_documents(&self) -> Vec<Document> {
+        let branches = (2..=MINOR_MAX).map(|minor| format!("v3.{minor}")).chain(["edge".to_owned()]);
+        branches.flat_map(|branch| repositories(&branch)).collect()
+    }
+
+    fn parse(
+        &self,
+        document: &Document,
+        input: &mut dyn Read,
+        limits: &Limits,
+        sink: &mut Sink<'_>,
+    ) -> Result<ParseSummary, FeedError> {
+        let mut emitter = Emitter::new(document, limits, sink);
+        let fail = |error: JsonError| error.of(&document.name);
+        let Some((branch, _)) = document.name.split_once('/') else {
+            return Err(emitter.malformed(0, "the document's name is not `BRANCH/REPOSITORY`"));
+        };
+        let release = format!("alpine:{}", branch.strip_prefix('v').unwrap_or(branch));
+        let input = decoded(input, limits).map_err(|error| fail(JsonError::Read(error)))?;
+        let mut walker = JsonWalker::new(input, limits.record_bytes_max);
+        let mut has_packages = false;
+        walker.open(b'{').map_err(fail)?;
+        while let Some(key) = walker.next_key().map_err(fail)? {
+            if key == "packages" && walker.next_is(b'[').map_err(fail)? {
+                has_packages = true;
+                packages(&mut walker, &release, &mut emitter)?;
+            } else if key == "distroversion" {
+                let offset = walker.offset();
+                match walker.value::<Cow<'_, str>>().map_err(fail)? {
+                    Value::Good(said) if said == branch => {}
+                    Value::Good(said) => {
+                        let reason = format!("it is of `{said}`, not of `{branch}`");
+                        return Err(emitter.malformed(offset, reason));
+                    }
+                    Value::OtherShape => return Err(emitter.malformed(offset, "distroversion is no string")),
+                }
+            } else {
+                walker.skip_value().map_err(fail)?;
+            }
+        }
+        walker.end().map_err(fail)?;
+        if !has_packages {
+            return Err(emitter.malformed(walker.offset(), "it has no list of packages"));
+        }
+        // A new branch may have nothing to say of one repository.
+        emitter.finish(true)
+    }
+}
+
+/// `v3.20` for `alpine:3.20`.
+fn branch(release: &str) -> Option<String> {
+    let version = release.strip_prefix("alpine:")?;
+    if version == "edge" {
+        return Some(version.to_owned());
+    }
+    let minor = version.strip_prefix("3.")?;
+    let plain = (1..=3).contains(&minor.len()) && minor.bytes().all(|byte| byte.is_ascii_digit());
+    (plain && minor.parse::<u32>().is_ok_and(|minor| minor >= 2)).then(|| format!("v{version}"))
+}
+
+fn repositories(branch: &str) -> Vec<Document> {
+    let has_community = branch
+        .strip_prefix("v3.")
+        .and_then(|minor| minor.parse::<u32>().ok())
+        .is_none_or(|minor| minor >= COMMUNITY_MINOR_MIN);
+    let names: &[&str] = if has_community { &["main", "community"] } else { &["main"] };
+    names
+        .iter()
+        .map(|name| Document::new(format!("{branch}/{name}"), format!("{BASE}/{branch}/{name}.json")))
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct Element<'a> {
+    #[serde(borrow)]
+    pkg: Package<'a>,
+}
+
+/// Fixed version to ids; either may be `null` in old files.
+type Secfixes<'a> = BTreeMap<Cow<'a, str>, Option<Vec<Cow<'a, str>>>>;
+
+#[derive(Deserialize)]
+struct Package<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    secfixes: Option<Secfixes<'a>>,
+}
+
+fn packages(
+    walker: &mut JsonWalker<'_>,
+    release: &str,
+    emitter: &mut Emitter<'_, '_>,
+) -> Result<(), FeedError> {
+    let document = emitter.document;
+    let fail = |error: JsonError| error.of(document);
+    walker.open(b'[').map_err(fail)?;
+    while walker.next_element().map_err(fail)? {
+        emitter.record()?;
+        match walker.value::<Element<'_>>().map_err(fail)? {
+            Value::Good(element) => package(&element.pkg, release, emitter)?,
+            Value::OtherShape => emitter.skip("package is not of the known shape"),
+        }
+    }
+    Ok(())
+}
+
+fn package(package: &Package<'_>, release: &str, emitter: &mut Emitter<'_, '_>) -> Result<(), FeedError> {
+    if package.name.is_empty() {
+        emitter.skip("package has no name");
+        return Ok(());
+    }
+    // By id, for one id may stand under several versions.
+    let mut advisories: BTreeMap<&str, Advisory> = BTreeMap::new();
+    for (version, ids) in package.secfixes.iter().flatten() {
+        if version.is_empty() {
+            emitter.skip("version is empty");
+            continue;
+        }
+        for text in ids.iter().flatten() {
+            emitter.record()?;
+            let ids: Vec<&str> = text
+                .split_whitespace()
+                .filter(|word| is_id(word))
+                .take(emitter.limits.ids_per_record_max)
+                .collect();
+            if ids.is_empty() {
+                emitter.skip("id is a placeholder or none");
+                continue;
+            }
+            let (mut own, mut aliases): (Vec<&str>, Vec<&str>) =
+                ids.iter().copied().partition(|id| id.starts_with("CVE-"));
+            if own.is_empty() {
+                own = vec![aliases.remove(0)];
+            }
+            for id in own {
+                let advisory = advisories.entry(id).or_insert_with(|| new_advisory(id));
+                advisory.details.aliases.extend(aliases.iter().map(|alias| (*alias).to_owned()));
+                advisory.affected.push(affected(&package.name, release, version));
+            }
+        }
+    }
+    for (_, mut advisory) in advisories {
+        advisory.details.aliases.sort();
+        advisory.details.aliases.dedup();
+        advisory.affected.sort();
+        advisory.affected.dedup();
+        emitter.emit(advisory)?;
+    }
+    Ok(())
+}
+
+/// An upper-case name, a hyphen, and something that is no placeholder.
+fn is_id(word: &str) -> bool {
+    let Some((family, rest)) = word.split_once('-') else { return false };
+    !family.is_empty()
+        && family.bytes().all(|byte| byte.is_ascii_uppercase())
+        && rest.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+        && !rest.contains('?')
+        && !rest.contains("XXX")
+}
+
+fn new_advisory(id: &str) -> Advisory {
+    let links = vec![format!("https://security.alpinelinux.org/vuln/{id}")];
+    Advisory {
+        id: id.to_owned(),
+        details: AdvisoryDetails { links, ..AdvisoryDetails::default() },
+        ..Advisory::default()
+    }
+}
+
+fn affected(package: &str, release: &str, version: &str) -> Affected {
+    let never = version == "0";
+    Affected {
+        package: package.to_owned(),
+        package_kind: PackageKind::Source,
+        release: release.to_owned(),
+        state: if never { AffectedState::NotAffected } else { AffectedState::Fixed },
+        fixed: if never { String::new() } else { version.to_owned() },
+        state_word: if never { "secfixes 0".to_owned() } else { "secfixes".to_owned() },
+        ..Affected::default()
+    }
+}

@@ -1,0 +1,148 @@
+//! What every feed offers, and the list of them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::Read;
+
+use limpid_model::Advisory;
+
+use crate::error::FeedError;
+use crate::limits::Limits;
+use crate::{AlpineSecdb, DebianTracker, Local};
+
+/// All feeds, in the order in which they are shown.
+pub static FEEDS: &[&dyn Feed] = &[&DebianTracker, &AlpineSecdb, &Local];
+
+/// The feed of that name.
+pub fn feed_named(name: &str) -> Option<&'static dyn Feed> {
+    FEEDS.iter().copied().find(|feed| feed.name() == name)
+}
+
+/// The feeds that speak of a release, written as [`Context::release`](limpid_model::Context) writes it.
+pub fn feeds_for(release: &str) -> impl Iterator<Item = &'static dyn Feed> {
+    FEEDS.iter().copied().filter(move |feed| feed.covers(release))
+}
+
+/// One upstream source of advisories.
+pub trait Feed: Send + Sync {
+    /// Its name in reports, on the command line and in the store.
+    fn name(&self) -> &'static str;
+
+    /// Raised when the same bytes would give other advisories than before.
+    fn parser_version(&self) -> u32;
+
+    /// Whether it speaks of that release, written as [`Context::release`](limpid_model::Context) writes it.
+    fn covers(&self, release: &str) -> bool;
+
+    /// What must be read to answer for that release; empty if it is not covered.
+    fn documents(&self, release: &str) -> Vec<Document>;
+
+    /// Everything there is, for a server that takes it all.
+    fn all_documents(&self) -> Vec<Document>;
+
+    /// Reads one document, compressed or not, and hands over its advisories one at a time.
+    ///
+    /// The same id may be handed over many times (once for each package, release or notice):
+    /// [`merge`](crate::merge) joins them. On an error the advisories handed over so far should be dropped.
+    fn parse(
+        &self,
+        document: &Document,
+        input: &mut dyn Read,
+        limits: &Limits,
+        sink: &mut Sink<'_>,
+    ) -> Result<ParseSummary, FeedError>;
+}
+
+/// Takes advisories. An error ends the parse.
+pub type Sink<'a> = dyn FnMut(Advisory) -> Result<(), SinkError> + 'a;
+
+/// Why a sink takes no more.
+pub type SinkError = Box<dyn Error + Send + Sync>;
+
+/// Something to fetch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Document {
+    /// Its name within its feed (`tracker`, `v3.20/main`).
+    pub name: String,
+    /// Where upstream has it.
+    pub url: String,
+}
+
+impl Document {
+    pub(crate) fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
+        Self { name: name.into(), url: url.into() }
+    }
+}
+
+/// What a document held.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ParseSummary {
+    /// Advisories handed over, an id counted as often as it came.
+    pub advisories: u64,
+    /// What they say of single packages in single releases.
+    pub affected: u64,
+    /// Records that were left out, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// The date that the document gives itself (RFC 3339), empty for none.
+    pub date: String,
+}
+
+impl ParseSummary {
+    pub(crate) fn skip(&mut self, reason: &str) {
+        if let Some(count) = self.skipped.get_mut(reason) {
+            *count += 1;
+        } else {
+            self.skipped.insert(reason.to_owned(), 1);
+        }
+    }
+}
+
+/// The common part of every parse: counts, bounds, and hands over.
+pub(crate) struct Emitter<'a, 'b> {
+    pub(crate) document: &'a str,
+    pub(crate) limits: &'a Limits,
+    pub(crate) summary: ParseSummary,
+    records: u64,
+    sink: &'a mut Sink<'b>,
+}
+
+impl<'a, 'b> Emitter<'a, 'b> {
+    pub(crate) fn new(document: &'a Document, limits: &'a Limits, sink: &'a mut Sink<'b>) -> Self {
+        Self { document: &document.name, limits, summary: ParseSummary::default(), records: 0, sink }
+    }
+
+    /// Counts a record, whatever becomes of it.
+    pub(crate) fn record(&mut self) -> Result<(), FeedError> {
+        self.records += 1;
+        if self.records > self.limits.records_max {
+            return Err(self.too_large("records", self.limits.records_max));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn skip(&mut self, reason: &str) {
+        self.summary.skip(reason);
+    }
+
+    pub(crate) fn emit(&mut self, advisory: Advisory) -> Result<(), FeedError> {
+        self.summary.advisories += 1;
+        self.summary.affected += advisory.affected.len() as u64;
+        (self.sink)(advisory).map_err(|source| FeedError::Sink { document: self.document.to_owned(), source })
+    }
+
+    /// Ends the parse. A document without a single advisory is not a feed without vulnerabilities.
+    pub(crate) fn finish(self, may_be_empty: bool) -> Result<ParseSummary, FeedError> {
+        if self.summary.advisories == 0 && !may_be_empty {
+            return Err(FeedError::Empty { document: self.document.to_owned() });
+        }
+        Ok(self.summary)
+    }
+
+    pub(crate) fn malformed(&self, offset: u64, reason: impl Into<String>) -> FeedError {
+        FeedError::Malformed { document: self.document.to_owned(), offset, reason: reason.into() }
+    }
+
+    pub(crate) fn too_large(&self, what: &'static str, limit: u64) -> FeedError {
+        FeedError::TooLarge { document: self.document.to_owned(), what, limit }
+    }
+}

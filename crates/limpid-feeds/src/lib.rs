@@ -1,0 +1,33 @@
+//! Where advisories come from: one file per upstream feed, and their fetching.
+//!
+//! A [`Feed`] knows which documents answer for a release, and turns the bytes of one into [`Advisory`]s, one
+//! at a time, in bounded memory. A [`Fetcher`] gets those bytes: from upstream, from a mirror, or from a folder.
+//! The two do not know each other, so that the last raw form of a feed can be kept and read again.
+//!
+//! To add a feed: one file here that implements [`Feed`], and one line in [`FEEDS`].
+//!
+//! [`Advisory`]: limpid_model::Advisory
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod alpine_secdb;
+mod debian_release;
+mod debian_tracker;
+mod decode;
+mod error;
+mod feed;
+mod fetch;
+mod json;
+mod limits;
+mod local;
+mod merge;
+
+pub use alpine_secdb::AlpineSecdb;
+pub use debian_tracker::DebianTracker;
+pub use decode::decoded;
+pub use error::FeedError;
+pub use feed::{Document, FEEDS, Feed, ParseSummary, Sink, SinkError, feed_named, feeds_for};
+pub use fetch::{FetchError, FetchOptions, Fetched, Fetcher, Mirror, Validators};
+pub use limits::Limits;
+pub use local::{LOCAL_FEED, Local};
+pub use merge::merge;

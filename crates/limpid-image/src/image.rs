@@ -1,0 +1,57 @@
+//! An image, wherever it comes from.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use limpid_model::{ImageMetadata, Platform};
+
+use crate::{Error, Limits, Reference, directory, docker_archive, oci_archive, oci_layout};
+
+/// How to open an image.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// Which image of an index; this machine's on Linux if nothing is said.
+    pub platform: Option<Platform>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// An image whose metadata is known and whose layers can be read, from several threads at once.
+pub trait Image: Send + Sync {
+    /// What its manifest and config say.
+    fn metadata(&self) -> &ImageMetadata;
+
+    /// The content of the layer at `index` of the metadata's layers, from its beginning.
+    fn layer(&self, index: usize) -> Result<LayerContent, Error>;
+}
+
+/// Where a layer's content is.
+pub enum LayerContent {
+    /// A blob: an archive, compressed or not.
+    Blob(Box<dyn Read + Send>),
+    /// A directory of the file system.
+    Tree(PathBuf),
+}
+
+impl std::fmt::Debug for LayerContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Blob(_) => f.write_str("Blob"),
+            Self::Tree(path) => f.debug_tuple("Tree").field(path).finish(),
+        }
+    }
+}
+
+/// Finds the image that `reference` names and reads its metadata, none of its layers.
+pub fn open(reference: &Reference, options: &OpenOptions) -> Result<Box<dyn Image>, Error> {
+    match reference {
+        Reference::OciLayout(target) => Ok(Box::new(oci_layout::open(target, options)?)),
+        Reference::OciArchive(target) => Ok(Box::new(oci_archive::open(target, options)?)),
+        Reference::DockerArchive(target) => Ok(Box::new(docker_archive::open(target, options)?)),
+        Reference::Directory(path) => Ok(Box::new(directory::open(path)?)),
+        Reference::Registry(name) => Err(Error::unsupported(
+            format!("the reference `{name}`"),
+            "it names an image in a registry; save it first and use oci:, oci-archive:, docker-archive: or dir:",
+        )),
+    }
+}

@@ -1,0 +1,35 @@
+//! Where images come from, one file each, and bounded reading of their layers.
+//!
+//! [`Reference`] is what a user types, [`open`] finds the image behind it and gives its metadata and its
+//! layers' bytes, and [`read_layer`] reads one layer in a single streaming pass: digest check,
+//! decompression, tar walk. A [`LayerVisitor`] sees every entry and says which files it wants to read.
+//!
+//! Everything here is synchronous and works on hostile input: each loop and each allocation is bounded by
+//! [`Limits`], and no path is made from a name in an archive.
+//!
+//! Left out so far: registries, daemons, multi-volume archives, layers with a table of contents.
+#![forbid(unsafe_code)]
+
+mod archive;
+mod compression;
+mod directory;
+mod docker_archive;
+mod error;
+mod image;
+mod layer;
+mod limits;
+mod manifest;
+mod oci_archive;
+mod oci_layout;
+mod platform;
+mod reference;
+mod tar;
+mod visitor;
+
+pub use compression::Compression;
+pub use error::Error;
+pub use image::{Image, LayerContent, OpenOptions, open};
+pub use layer::{ExpectedBlob, LayerStats, decode_layer, read_layer};
+pub use limits::Limits;
+pub use reference::{Reference, ReferenceError};
+pub use visitor::{Entry, EntryKind, FileContent, Interest, LayerVisitor};

@@ -1,0 +1,28 @@
+//! What can go wrong on the way from an image to its report.
+
+use limpid_model::Digest;
+
+/// One variant for each cause that a caller treats differently.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The image cannot be read.
+    #[error(transparent)]
+    Image(#[from] limpid_image::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] limpid_store::Error),
+    /// A value cannot be hashed.
+    #[error("findings of layer {layer} cannot be encoded: {reason}")]
+    Encode {
+        /// The layer.
+        layer: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// Composition kept asking for more files.
+    #[error("the links of image {0} lead on and on; it is refused")]
+    Endless(Digest),
+    /// A worker thread ended without a result.
+    #[error("a worker ended without a result")]
+    Worker,
+}

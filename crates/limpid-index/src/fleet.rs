@@ -1,0 +1,123 @@
+//! One question about all images: which have this vulnerability, what share, and what brought it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use limpid_model::{AdvisoryDetails, Digest, Occurrence, Package, Verdict};
+use limpid_store::{ImageId, ImageSummary, OccurrenceId, Store};
+
+use crate::Error;
+use crate::report::{affected_by, placements};
+use crate::verdicts::verdicts;
+
+/// Who is affected by a vulnerability.
+#[derive(Debug)]
+pub struct Affected {
+    /// The id that was asked for.
+    pub id: String,
+    /// What the first feed that knows it says of it; `None` if no feed in the store knows it.
+    pub details: Option<AdvisoryDetails>,
+    /// The images that have it, by manifest digest.
+    pub images: Vec<AffectedImage>,
+    /// Images for which there is an answer: a feed in the store speaks for their distribution.
+    pub answerable: u64,
+    /// Images for which there is none.
+    pub unanswerable: u64,
+}
+
+/// An image that is affected.
+#[derive(Debug)]
+pub struct AffectedImage {
+    /// The image.
+    pub image: ImageSummary,
+    /// The packages that make it so, sorted.
+    pub packages: Vec<AffectedPackage>,
+}
+
+/// A package that makes an image affected.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AffectedPackage {
+    /// The package.
+    pub package: Package,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The layer that brought it.
+    pub layer: Digest,
+    /// The command that made that layer.
+    pub command: String,
+}
+
+/// Which images in the store have the vulnerability with this id or alias.
+///
+/// The share is `images.len()` of `answerable`: images of which no feed in the store speaks, and unknown
+/// ones, are counted apart.
+pub fn affected(store: &dyn Store, id: &str) -> Result<Affected, Error> {
+    let records = store.advisories(id)?;
+    let ids: BTreeSet<String> = records.iter().map(|record| record.advisory.id.clone()).collect();
+    let named: BTreeSet<(&str, &str)> = records
+        .iter()
+        .flat_map(|record| &record.advisory.affected)
+        .map(|affected| (affected.package.as_str(), affected.release.as_str()))
+        .collect();
+    let mut candidates: BTreeMap<OccurrenceId, Occurrence> = BTreeMap::new();
+    for name in named.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>() {
+        let occurrences = store.occurrences_named(name)?.into_iter();
+        candidates.extend(
+            occurrences
+                .filter(|(_, occurrence)| named.contains(&(name, occurrence.context.release.as_str()))),
+        );
+    }
+    let all_verdicts = verdicts(store, &candidates)?;
+    let hit = affected_by(&candidates, &all_verdicts, &ids);
+    let mut by_image: BTreeMap<ImageId, Vec<OccurrenceId>> = BTreeMap::new();
+    for (image, occurrence) in store.images_with(&hit.keys().copied().collect::<Vec<_>>())? {
+        by_image.entry(image).or_default().push(occurrence);
+    }
+    let (mut images, mut answerable, mut unanswerable) = (Vec::new(), 0, 0);
+    let mut releases: BTreeMap<String, bool> = BTreeMap::new();
+    for image in store.images()? {
+        let known = match releases.get(&image.release) {
+            Some(known) => *known,
+            None => {
+                let known = !image.release.is_empty() && !store.feeds_for(&image.release)?.is_empty();
+                releases.insert(image.release.clone(), known);
+                known
+            }
+        };
+        *(if known { &mut answerable } else { &mut unanswerable }) += 1;
+        if let Some(occurrences) = by_image.get(&image.id) {
+            let packages = packages(store, image.id, occurrences, &candidates, &hit)?;
+            images.push(AffectedImage { image, packages });
+        }
+    }
+    let details = records.into_iter().next().map(|record| record.advisory.details);
+    Ok(Affected { id: id.to_owned(), details, images, answerable, unanswerable })
+}
+
+fn packages(
+    store: &dyn Store,
+    image: ImageId,
+    occurrences: &[OccurrenceId],
+    candidates: &BTreeMap<OccurrenceId, Occurrence>,
+    hit: &BTreeMap<OccurrenceId, &Verdict>,
+) -> Result<Vec<AffectedPackage>, Error> {
+    let Some(record) = store.image_by_id(image)? else { return Ok(Vec::new()) };
+    let (layers, _) = store.contents(&record.nodes)?;
+    let placements = placements(&layers);
+    let mut packages = Vec::new();
+    for id in occurrences {
+        let (Some(occurrence), Some(verdict), Some(placement)) =
+            (candidates.get(id), hit.get(id), placements.get(id))
+        else {
+            continue;
+        };
+        let Some(layer) = record.metadata.layers.get(placement.layer) else { continue };
+        packages.push(AffectedPackage {
+            package: occurrence.package.clone(),
+            verdict: (*verdict).clone(),
+            layer: layer.digest,
+            command: layer.command.clone(),
+        });
+    }
+    packages.sort();
+    Ok(packages)
+}

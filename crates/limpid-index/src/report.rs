@@ -1,0 +1,245 @@
+//! The report of one image, from what the store holds of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use limpid_extract::EXTRACTORS;
+use limpid_model::{
+    Coverage, ExtractorVersion, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Occurrence,
+    Problem, Report, Standing, Support, Unmatched, Verdict,
+};
+use limpid_store::{FeedState, ImageRecord, LayerContents, OccurrenceId, Store};
+
+use crate::{Error, verdicts::verdicts};
+
+type Verdicts = BTreeMap<OccurrenceId, Vec<Verdict>>;
+
+/// Where an occurrence of the image as it stands came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// Position of the layer that brought it.
+    pub layer: usize,
+    /// Its database file.
+    pub path: String,
+}
+
+/// The report of `image`, which was asked for as `reference`; `today` is `YYYY-MM-DD`.
+pub fn report(store: &dyn Store, image: &ImageRecord, reference: &str, today: &str) -> Result<Report, Error> {
+    let (layers, occurrences) = store.contents(&image.nodes)?;
+    let verdicts = verdicts(store, &occurrences)?;
+    let placements = placements(&layers);
+    let mut installed: Vec<(OccurrenceId, InstalledPackage)> = Vec::with_capacity(placements.len());
+    for (id, placement) in &placements {
+        let Some(occurrence) = occurrences.get(id) else { continue };
+        let package = InstalledPackage {
+            package: occurrence.package.clone(),
+            context: occurrence.context.clone(),
+            layer: placement.layer,
+            path: placement.path.clone(),
+        };
+        installed.push((*id, package));
+    }
+    installed.sort_by(|(_, a), (_, b)| (&a.package, &a.path).cmp(&(&b.package, &b.path)));
+    let mut findings = Vec::new();
+    for (index, (id, _)) in installed.iter().enumerate() {
+        let verdicts = verdicts.get(id).into_iter().flatten();
+        findings.extend(verdicts.map(|verdict| Finding { package: index, verdict: verdict.clone() }));
+    }
+    let packages: Vec<InstalledPackage> = installed.into_iter().map(|(_, package)| package).collect();
+    // Packages are sorted, so their index stands for their name.
+    findings.sort_by(|a, b| {
+        let key = |f: &Finding| (std::cmp::Reverse(f.verdict.severity), f.package);
+        key(a).cmp(&key(b)).then_with(|| a.verdict.advisory.cmp(&b.verdict.advisory))
+    });
+    Ok(Report {
+        reference: reference.to_owned(),
+        image: image.metadata.clone(),
+        layers: changes(&layers, &verdicts),
+        coverage: coverage(store, image, &packages, today)?,
+        packages,
+        findings,
+    })
+}
+
+/// The occurrences of the image as it stands, each with the layer that brought it and its database file.
+pub fn placements(layers: &[LayerContents]) -> BTreeMap<OccurrenceId, Placement> {
+    let mut placements: BTreeMap<OccurrenceId, Placement> = BTreeMap::new();
+    for (layer, contents) in layers.iter().enumerate() {
+        for removed in &contents.removed {
+            placements.remove(removed);
+        }
+        let mut taken: Vec<(usize, &limpid_store::PlacedId)> = Vec::new();
+        for (from, to) in &contents.reassigned {
+            let brought = placements.remove(from).map_or(layer, |placement| placement.layer);
+            taken.push((brought, to));
+        }
+        for (from, to) in &contents.upgraded {
+            placements.remove(from);
+            taken.push((layer, to));
+        }
+        taken.extend(contents.installed.iter().map(|placed| (layer, placed)));
+        for (layer, placed) in taken {
+            placements.insert(placed.occurrence, Placement { layer, path: placed.path.clone() });
+        }
+    }
+    placements
+}
+
+/// What each layer did, in numbers.
+fn changes(layers: &[LayerContents], verdicts: &Verdicts) -> Vec<LayerChange> {
+    let affecting = |id: &OccurrenceId| -> BTreeSet<&str> {
+        let verdicts = verdicts.get(id).into_iter().flatten();
+        verdicts
+            .filter(|verdict| verdict.state.is_affected())
+            .map(|verdict| verdict.advisory.as_str())
+            .collect()
+    };
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let changes = layers.iter().map(|contents| {
+        let mut change = LayerChange {
+            installed: count(contents.installed.len()),
+            upgraded: count(contents.upgraded.len()),
+            removed: count(contents.removed.len()),
+            ..LayerChange::default()
+        };
+        for placed in &contents.installed {
+            change.introduced += count(affecting(&placed.occurrence).len());
+        }
+        for id in &contents.removed {
+            change.fixed += count(affecting(id).len());
+        }
+        for (from, to) in contents.upgraded.iter().chain(&contents.reassigned) {
+            let (before, after) = (affecting(from), affecting(&to.occurrence));
+            change.introduced += count(after.difference(&before).count());
+            change.fixed += count(before.difference(&after).count());
+        }
+        change
+    });
+    changes.collect()
+}
+
+fn coverage(
+    store: &dyn Store,
+    image: &ImageRecord,
+    packages: &[InstalledPackage],
+    today: &str,
+) -> Result<Coverage, Error> {
+    let mut feeds: BTreeMap<(String, String), FeedUse> = BTreeMap::new();
+    let mut unmatched: BTreeMap<String, u64> = BTreeMap::new();
+    let mut spoken_for: BTreeMap<(String, limpid_model::PackageType), Result<(), String>> = BTreeMap::new();
+    for package in packages {
+        let key = (package.context.release.clone(), package.package.kind);
+        if !spoken_for.contains_key(&key) {
+            let verdict = feeds_for(store, &key.0, key.1, &mut feeds)?;
+            spoken_for.insert(key.clone(), verdict);
+        }
+        if let Some(Err(reason)) = spoken_for.get(&key) {
+            *unmatched.entry(reason.clone()).or_default() += 1;
+        }
+    }
+    let problems = image.problems.clone();
+    let answered = !feeds.is_empty();
+    let standing = if packages.is_empty() || image.distribution.is_none() || !answered {
+        Standing::None
+    } else if problems.is_empty() && unmatched.is_empty() && feeds.values().all(|feed| feed.error.is_empty())
+    {
+        Standing::Complete
+    } else {
+        Standing::Partial
+    };
+    Ok(Coverage {
+        distribution: image.distribution.clone(),
+        support: support(image, today),
+        standing,
+        feeds: feeds.into_values().collect(),
+        extractors: extractors(),
+        unmatched: unmatched.into_iter().map(|(reason, packages)| Unmatched { reason, packages }).collect(),
+        problems,
+    })
+}
+
+fn support(image: &ImageRecord, today: &str) -> Support {
+    if image.release.is_empty() { Support::Unknown } else { limpid_match::support(&image.release, today) }
+}
+
+/// Notes the documents that speak for packages of a kind in a release, or says why none does.
+fn feeds_for(
+    store: &dyn Store,
+    release: &str,
+    kind: limpid_model::PackageType,
+    feeds: &mut BTreeMap<(String, String), FeedUse>,
+) -> Result<Result<(), String>, Error> {
+    if release.is_empty() {
+        return Ok(Err(format!("{kind} packages of an unknown distribution: no feed speaks for them")));
+    }
+    let Some(rules) = limpid_match::rules_for(release, kind) else {
+        return Ok(Err(format!("{kind} packages of {release}: Limpid has no feed that speaks for them")));
+    };
+    let (mut own, mut published) = (false, false);
+    for (state, _) in store.feeds_for(release)? {
+        let feed = state.key.feed.as_str();
+        if rules.feeds().contains(&feed) {
+            published = true;
+        } else if feed == limpid_feeds::LOCAL_FEED {
+            own = true;
+        } else {
+            continue;
+        }
+        feeds.insert((feed.to_owned(), state.key.document.clone()), feed_use(&state));
+    }
+    Ok(match (published, own) {
+        (true, _) => Ok(()),
+        (false, true) => {
+            Err(format!("{kind} packages of {release}: only advisories of your own speak for them"))
+        }
+        (false, false) => {
+            Err(format!("{kind} packages of {release}: no feed in the store has advisories for them"))
+        }
+    })
+}
+
+fn feed_use(state: &FeedState) -> FeedUse {
+    FeedUse {
+        name: format!("{} {}", state.key.feed, state.key.document),
+        revision: state.revision,
+        date: if state.date.is_empty() { rfc3339(state.succeeded_at) } else { state.date.clone() },
+        error: state.error.clone(),
+    }
+}
+
+/// The extractors that this Limpid has.
+pub(crate) fn extractors() -> Vec<ExtractorVersion> {
+    let versions = EXTRACTORS.iter().map(|extractor| ExtractorVersion {
+        name: extractor.name().to_owned(),
+        version: extractor.version(),
+    });
+    let mut versions: Vec<ExtractorVersion> = versions.collect();
+    versions.sort();
+    versions
+}
+
+/// A problem of the image as a whole.
+pub(crate) fn image_problem(path: &str, reason: String) -> LayerProblem {
+    LayerProblem { layer: None, problem: Problem { path: path.to_owned(), reason } }
+}
+
+/// Which of `occurrences` any of the advisories affects, with the verdict.
+pub(crate) fn affected_by<'a>(
+    occurrences: &'a BTreeMap<OccurrenceId, Occurrence>,
+    verdicts: &'a Verdicts,
+    ids: &BTreeSet<String>,
+) -> BTreeMap<OccurrenceId, &'a Verdict> {
+    let mut found = BTreeMap::new();
+    for id in occurrences.keys() {
+        let verdicts = verdicts.get(id).into_iter().flatten();
+        let mut counting = verdicts.filter(|verdict| verdict.state.is_affected());
+        if let Some(verdict) = counting.find(|verdict| ids.contains(&verdict.advisory)) {
+            found.insert(*id, verdict);
+        }
+    }
+    found
+}
+
+/// Seconds since the epoch as RFC 3339; empty for what is no time.
+fn rfc3339(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
+}

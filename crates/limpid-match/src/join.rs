@@ -1,0 +1,79 @@
+//! Several statements on one vulnerability of one package become one verdict.
+//!
+//! A package that any channel's fix has reached has the fix. Otherwise the first channel's word counts whose
+//! fix can be installed, the release's own before the extended ones; a release's own channel that has nothing
+//! to offer gives way to an extended one that does, and the verdict names that channel.
+
+use std::collections::BTreeMap;
+
+use limpid_model::{Explanation, VerdictState};
+
+/// The order in which channels are asked: own first.
+fn channel_rank(channel: &str) -> u8 {
+    match channel {
+        "" => 0,
+        "lts" => 1,
+        _ => 2,
+    }
+}
+
+/// How much a channel's word settles against another's: lower is stronger.
+fn state_rank(state: VerdictState) -> u8 {
+    match state {
+        VerdictState::FixedAlready => 0,
+        VerdictState::Fixable => 1,
+        VerdictState::NeverAffected => 2,
+        VerdictState::WillNotFix => 3,
+        VerdictState::Deferred => 4,
+        VerdictState::NoFix => 5,
+        VerdictState::EndOfLife => 6,
+        VerdictState::Unknown => 7,
+    }
+}
+
+/// Of several ranges that one feed gives for one channel, those that the version is in count.
+fn range_rank(state: VerdictState) -> u8 {
+    match state {
+        VerdictState::Fixable => 0,
+        VerdictState::WillNotFix => 1,
+        VerdictState::Deferred => 2,
+        VerdictState::NoFix => 3,
+        VerdictState::EndOfLife => 4,
+        VerdictState::Unknown => 5,
+        VerdictState::FixedAlready => 6,
+        VerdictState::NeverAffected => 7,
+    }
+}
+
+/// One explanation for each vulnerability id, in the order of ids: the one that counts, and those it overrules.
+pub fn join(explanations: Vec<Explanation>) -> Vec<(Explanation, Vec<Explanation>)> {
+    let mut by_id: BTreeMap<String, BTreeMap<(String, String), Vec<Explanation>>> = BTreeMap::new();
+    for explanation in explanations {
+        let verdict = &explanation.verdict;
+        let source = (verdict.feed.clone(), verdict.channel.clone());
+        by_id.entry(verdict.advisory.clone()).or_default().entry(source).or_default().push(explanation);
+    }
+    let mut joined = Vec::with_capacity(by_id.len());
+    for sources in by_id.into_values() {
+        let mut counting = Vec::with_capacity(sources.len());
+        let mut overruled = Vec::new();
+        for mut ranges in sources.into_values() {
+            ranges.sort_by(|a, b| {
+                let key = |e: &Explanation| range_rank(e.verdict.state);
+                key(a).cmp(&key(b)).then_with(|| a.verdict.cmp(&b.verdict))
+            });
+            let mut ranges = ranges.into_iter();
+            counting.extend(ranges.next());
+            overruled.extend(ranges);
+        }
+        counting.sort_by(|a, b| {
+            let key = |e: &Explanation| (state_rank(e.verdict.state), channel_rank(&e.verdict.channel));
+            key(a).cmp(&key(b)).then_with(|| a.verdict.cmp(&b.verdict))
+        });
+        let mut counting = counting.into_iter();
+        if let Some(first) = counting.next() {
+            joined.push((first, counting.chain(overruled).collect()));
+        }
+    }
+    joined
+}

@@ -1,0 +1,30 @@
+//! Limpid's domain types and their serialisation.
+//!
+//! No I/O, no async, no SQL, no clock: every crate of the house may use it. The words are those of OCI for
+//! images, of purl for packages, of OSV and CVE for vulnerabilities.
+#![forbid(unsafe_code)]
+
+mod advisory;
+mod diff;
+mod digest;
+mod distribution;
+mod findings;
+mod image;
+mod package;
+mod report;
+mod severity;
+mod verdict;
+
+pub use advisory::{Advisory, AdvisoryDetails, Affected, AffectedState, PackageKind};
+pub use diff::{PackageDiff, PlacedOccurrence};
+pub use digest::{Digest, DigestError, Hasher};
+pub use distribution::{Context, Distribution, Occurrence, Owner};
+pub use findings::{ExtractorVersion, FileRecord, LayerFindings, Problem, Record, TreeEntry, TreeEntryKind};
+pub use image::{ImageMetadata, LayerMetadata, Platform, PlatformError};
+pub use package::{Package, PackageFact, PackageType, UnknownPackageType};
+pub use report::{
+    Coverage, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Report, Standing, Support,
+    Unmatched,
+};
+pub use severity::{Severity, UnknownSeverity};
+pub use verdict::{Explanation, Verdict, VerdictState};

@@ -1,0 +1,96 @@
+//! Packages: what is installed, and in which world its version is to be understood.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of a package, by purl's type name.
+///
+/// Stored results hold the position in this list: new kinds go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum PackageType {
+    /// A Debian binary package (dpkg).
+    Deb,
+    /// An Alpine package (apk-tools).
+    Apk,
+    /// An RPM package.
+    Rpm,
+}
+
+impl PackageType {
+    /// Every kind that Limpid knows.
+    pub const ALL: [Self; 3] = [Self::Deb, Self::Apk, Self::Rpm];
+
+    /// purl's type name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::Apk => "apk",
+            Self::Rpm => "rpm",
+        }
+    }
+}
+
+impl fmt::Display for PackageType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The text names no package type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a package type")]
+pub struct UnknownPackageType(pub String);
+
+impl FromStr for PackageType {
+    type Err = UnknownPackageType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPackageType> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| UnknownPackageType(text.chars().take(40).collect()))
+    }
+}
+
+/// A package version: everything about a package that is the same in every image that holds it.
+///
+/// Strings are as the package database has them, bytes that are not UTF-8 replaced. `version` carries the
+/// epoch where the ecosystem has one (`1:2.3-4`). `arch` is empty where the ecosystem has none. For
+/// ecosystems without source packages `source_name` and `source_version` repeat `name` and `version`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Package {
+    /// The packaging world.
+    pub kind: PackageType,
+    /// Binary package name.
+    pub name: String,
+    /// Full version, with epoch and revision.
+    pub version: String,
+    /// Architecture in the ecosystem's own words (`amd64`, `x86_64`, `all`, `noarch`).
+    pub arch: String,
+    /// Source package (dpkg `Source:`, apk origin, rpm source rpm).
+    pub source_name: String,
+    /// The source package's own version, which may differ from `version`.
+    pub source_version: String,
+    /// What else the database says that a verdict may depend on, as sorted (key, value) pairs; raw facts such
+    /// as rpm's vendor, module label and signing key id. Empty for most.
+    pub facts: Vec<(PackageFact, String)>,
+}
+
+/// A kind of raw fact about a package. Stored results hold the position in this list: new ones go at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum PackageFact {
+    /// rpm's `Vendor` tag; who built the package.
+    Vendor,
+    /// rpm's `Modularitylabel` tag (`name:stream:version:context`).
+    Module,
+    /// The id of the key that signed the package, in hex.
+    SigningKey,
+    /// The repository that the package came from, as the package manager's history says.
+    Repository,
+    /// `Maintainer` (dpkg) or packager; tells third-party packages from the distribution's own.
+    Maintainer,
+}

@@ -1,0 +1,75 @@
+//! The coverage block that every report for people ends with.
+
+use std::fmt::Write as _;
+
+use limpid_model::{Coverage, Report, Support};
+
+use crate::summary::plural;
+use crate::terminal::{Style, printable};
+
+/// What the answer rests on, as lines.
+pub(crate) fn coverage(report: &Report, style: Style) -> String {
+    let coverage = &report.coverage;
+    let mut text = format!("{}\n", style.bold("Coverage"));
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<13} {}", printable(&value));
+    };
+    line("distribution", distribution(coverage));
+    line("answer", coverage.standing.name().to_owned());
+    if coverage.feeds.is_empty() {
+        line("feed", "none".to_owned());
+    }
+    for feed in &coverage.feeds {
+        let mut value = format!("{}, revision {}, data of {}", feed.name, feed.revision, feed.date);
+        if !feed.error.is_empty() {
+            let _ = write!(value, "; not updated: {}", feed.error);
+        }
+        line("feed", value);
+    }
+    let extractors: Vec<String> = coverage
+        .extractors
+        .iter()
+        .map(|extractor| format!("{} {}", extractor.name, extractor.version))
+        .collect();
+    line("extractors", extractors.join(", "));
+    for unmatched in &coverage.unmatched {
+        line(
+            "not covered",
+            format!("{}: {}", plural(unmatched.packages, "package", "packages"), unmatched.reason),
+        );
+    }
+    for problem in &coverage.problems {
+        let mut place = match problem.layer {
+            Some(layer) => format!("layer {} ", layer + 1),
+            None => String::new(),
+        };
+        if !problem.problem.path.is_empty() {
+            let _ = write!(place, "{} ", problem.problem.path);
+        }
+        line("unreadable", format!("{}: {}", place.trim_end(), problem.problem.reason));
+    }
+    text
+}
+
+fn distribution(coverage: &Coverage) -> String {
+    let Some(distribution) = &coverage.distribution else {
+        return "unknown: the image names none that Limpid recognises".to_owned();
+    };
+    let name = if distribution.pretty_name.is_empty() {
+        distribution.to_string()
+    } else {
+        distribution.pretty_name.clone()
+    };
+    let until =
+        |until: &Option<String>| until.as_ref().map(|day| format!(" until {day}")).unwrap_or_default();
+    let support = match &coverage.support {
+        Support::Supported { until: last } => format!("supported{}", until(last)),
+        Support::Extended { programme, until: last } => {
+            format!("regular support ended, {programme}{}", until(last))
+        }
+        Support::EndOfLife { since } => format!("END OF LIFE since {since}"),
+        Support::Unknown => "support dates unknown".to_owned(),
+    };
+    format!("{name} ({support})")
+}

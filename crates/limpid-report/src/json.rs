@@ -1,0 +1,119 @@
+//! Limpid's own JSON report. Public interface: fields are only added, `schema` names the version.
+
+use limpid_model::{Report, Severity};
+use serde_json::{Map, Value, json};
+
+/// The report for programs.
+pub fn json(report: &Report) -> String {
+    let findings: Vec<Value> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            let verdict = &finding.verdict;
+            json!({
+                "id": verdict.advisory,
+                "severity": verdict.severity.name(),
+                "sourceSeverity": verdict.severity_word,
+                "state": verdict.state.name(),
+                "sourceState": verdict.state_word,
+                "affected": verdict.state.is_affected(),
+                "fixedIn": verdict.fixed,
+                "channel": verdict.channel,
+                "feed": verdict.feed,
+                "package": crate::packages::package(report, &report.packages[finding.package]),
+            })
+        })
+        .collect();
+    let counts = report.count_by_severity();
+    let by_severity: Map<String, Value> = Severity::ALL
+        .into_iter()
+        .rev()
+        .map(|severity| (severity.name().to_owned(), counts[severity as usize].into()))
+        .collect();
+    document(&json!({
+        "schema": "limpid-report/1",
+        "reference": report.reference,
+        "image": image(report),
+        "summary": {
+            "vulnerabilities": counts.iter().sum::<u64>(),
+            "bySeverity": by_severity,
+            "packages": report.packages.len(),
+        },
+        "findings": findings,
+        "coverage": coverage(report),
+    }))
+}
+
+/// A value as a document: indented, with a newline at the end.
+pub(crate) fn document(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// The image's own description.
+pub(crate) fn image(report: &Report) -> Value {
+    let image = &report.image;
+    let layers: Vec<Value> = image
+        .layers
+        .iter()
+        .map(|layer| json!({ "digest": layer.digest, "command": layer.command }))
+        .collect();
+    let labels: Map<String, Value> =
+        image.labels.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    json!({
+        "digest": image.manifest_digest,
+        "configDigest": image.config_digest,
+        "platform": image.platform.to_string(),
+        "created": image.created,
+        "environment": image.environment,
+        "labels": labels,
+        "layers": layers,
+    })
+}
+
+/// What the report rests on.
+pub(crate) fn coverage(report: &Report) -> Value {
+    let coverage = &report.coverage;
+    let distribution = coverage.distribution.as_ref().map(|distribution| {
+        json!({
+            "id": distribution.id,
+            "version": distribution.version_id,
+            "codeName": distribution.code_name,
+            "name": distribution.pretty_name,
+        })
+    });
+    let feeds: Vec<Value> = coverage
+        .feeds
+        .iter()
+        .map(|feed| json!({ "name": feed.name, "revision": feed.revision, "date": feed.date, "error": feed.error }))
+        .collect();
+    let extractors: Vec<Value> = coverage
+        .extractors
+        .iter()
+        .map(|extractor| json!({ "name": extractor.name, "version": extractor.version }))
+        .collect();
+    let unmatched: Vec<Value> = coverage
+        .unmatched
+        .iter()
+        .map(|unmatched| json!({ "packages": unmatched.packages, "reason": unmatched.reason }))
+        .collect();
+    let problems: Vec<Value> = coverage
+        .problems
+        .iter()
+        .map(|problem| {
+            json!({
+                "layer": problem.layer.and_then(|layer| report.layer_digest(layer)),
+                "path": problem.problem.path,
+                "reason": problem.problem.reason,
+            })
+        })
+        .collect();
+    json!({
+        "answer": coverage.standing.name(),
+        "distribution": distribution,
+        "support": serde_json::to_value(&coverage.support).unwrap_or_default(),
+        "feeds": feeds,
+        "extractors": extractors,
+        "notCovered": unmatched,
+        "unreadable": problems,
+    })
+}

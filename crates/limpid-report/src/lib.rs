@@ -1,0 +1,19 @@
+//! Output formats, one file each, as pure functions of a [`Report`](limpid_model::Report).
+//!
+//! Everything that comes from an image or a feed is hostile text: what goes to a terminal passes
+//! [`terminal::printable`] first.
+#![forbid(unsafe_code)]
+
+mod coverage;
+mod json;
+mod layers;
+mod packages;
+mod summary;
+mod table;
+pub mod terminal;
+
+pub use json::json;
+pub use layers::{layers_json, layers_table};
+pub use packages::{packages_json, packages_table, packages_tsv};
+pub use table::table;
+pub use terminal::Style;

@@ -1,0 +1,94 @@
+//! The packages of an image.
+
+use limpid_model::{InstalledPackage, Report};
+use serde_json::{Value, json};
+
+use crate::coverage::coverage;
+use crate::terminal::{Columns, Style, printable};
+
+/// Packages for people.
+pub fn packages_table(report: &Report, style: Style) -> String {
+    let mut text = format!("{}\n\n", style.bold(&printable(&report.reference)));
+    let mut columns =
+        Columns::new(&["TYPE", "NAME", "VERSION", "ARCH", "SOURCE", "LAYER", "PATH"], &[1, 2, 4, 6]);
+    for package in &report.packages {
+        let facts = &package.package;
+        let source = if facts.source_version == facts.version {
+            facts.source_name.clone()
+        } else {
+            format!("{} {}", facts.source_name, facts.source_version)
+        };
+        columns.push(vec![
+            facts.kind.to_string(),
+            facts.name.clone(),
+            facts.version.clone(),
+            facts.arch.clone(),
+            source,
+            crate::table::layer(report, package.layer),
+            package.path.clone(),
+        ]);
+    }
+    text.push_str(&columns.render(style, |_, _, _| None));
+    text.push_str(&format!(
+        "\n{}.\n\n",
+        crate::summary::plural(
+            u64::try_from(report.packages.len()).unwrap_or(u64::MAX),
+            "package",
+            "packages"
+        )
+    ));
+    text.push_str(&coverage(report, style));
+    text
+}
+
+/// Packages as tab-separated values without a header: type, name, version, architecture, source name, source
+/// version, layer digest, path; `-` for none. Tabs and line ends inside a value become U+FFFD.
+pub fn packages_tsv(report: &Report) -> String {
+    let mut text = String::new();
+    for package in &report.packages {
+        let facts = &package.package;
+        let layer = report.layer_digest(package.layer).map(|digest| digest.to_string()).unwrap_or_default();
+        let cells = [
+            facts.kind.name(),
+            &facts.name,
+            &facts.version,
+            &facts.arch,
+            &facts.source_name,
+            &facts.source_version,
+            &layer,
+            &package.path,
+        ];
+        let cells: Vec<String> =
+            cells.iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { printable(cell) }).collect();
+        text.push_str(&cells.join("\t"));
+        text.push('\n');
+    }
+    text
+}
+
+/// Packages for programs.
+pub fn packages_json(report: &Report) -> String {
+    let packages: Vec<Value> = report.packages.iter().map(|package| self::package(report, package)).collect();
+    crate::json::document(&json!({
+        "schema": "limpid-packages/1",
+        "reference": report.reference,
+        "image": crate::json::image(report),
+        "packages": packages,
+        "coverage": crate::json::coverage(report),
+    }))
+}
+
+/// One package as JSON.
+pub(crate) fn package(report: &Report, package: &InstalledPackage) -> Value {
+    let facts = &package.package;
+    json!({
+        "type": facts.kind.name(),
+        "name": facts.name,
+        "version": facts.version,
+        "arch": facts.arch,
+        "source": { "name": facts.source_name, "version": facts.source_version },
+        "context": package.context.to_string(),
+        "layer": report.layer_digest(package.layer),
+        "path": package.path,
+    })
+}

@@ -1,0 +1,56 @@
+//! The table of findings, for people.
+
+use limpid_model::{Report, Verdict, VerdictState};
+
+use crate::coverage::coverage;
+use crate::summary::summary;
+use crate::terminal::{Columns, Style, printable};
+
+/// The report of a scan: head, findings, summary, coverage.
+pub fn table(report: &Report, style: Style) -> String {
+    let digest = report.image.manifest_digest.short();
+    let mut text = format!("{} ({digest})\n\n", style.bold(&printable(&report.reference)));
+    if !report.findings.is_empty() {
+        let head = ["SEVERITY", "ID", "PACKAGE", "INSTALLED", "FIXED IN", "LAYER"];
+        let mut columns = Columns::new(&head, &[2, 3, 4]);
+        for finding in &report.findings {
+            let package = &report.packages[finding.package];
+            columns.push(vec![
+                finding.verdict.severity.to_string(),
+                finding.verdict.advisory.clone(),
+                package.package.name.clone(),
+                package.package.version.clone(),
+                fixed_in(&finding.verdict),
+                layer(report, package.layer),
+            ]);
+        }
+        text.push_str(&columns.render(style, |row, column, cell| {
+            (column == 0).then(|| style.severity(report.findings[row].verdict.severity, cell))
+        }));
+        text.push('\n');
+    }
+    text.push_str(&summary(report));
+    text.push_str("\n\n");
+    text.push_str(&coverage(report, style));
+    text
+}
+
+/// The fixed version, or why there is none.
+fn fixed_in(verdict: &Verdict) -> String {
+    let channel = if verdict.channel.is_empty() { String::new() } else { format!(" ({})", verdict.channel) };
+    match verdict.state {
+        VerdictState::Fixable => format!("{}{channel}", verdict.fixed),
+        VerdictState::NoFix => "no fix yet".to_owned(),
+        VerdictState::WillNotFix => "won't be fixed".to_owned(),
+        VerdictState::Deferred => "put off".to_owned(),
+        VerdictState::EndOfLife => "end of life".to_owned(),
+        VerdictState::Unknown => "not determined".to_owned(),
+        VerdictState::FixedAlready | VerdictState::NeverAffected => "not affected".to_owned(),
+    }
+}
+
+/// A layer by its number, base first from 1, and the beginning of its digest.
+pub(crate) fn layer(report: &Report, index: usize) -> String {
+    let digest = report.layer_digest(index).map(|digest| digest.short()).unwrap_or_default();
+    format!("{} {digest}", index + 1)
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with a store.
+
+use std::path::PathBuf;
+
+/// A result of the store.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, one variant for each cause that a caller treats differently.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store's file cannot be opened or created.
+    #[error("the store {path} cannot be opened: {reason}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file is something else than a store of Limpid.
+    #[error("{path} is not a Limpid store")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The store was written by a newer Limpid.
+    #[error("the store {path} has schema {found}, this Limpid knows schemas up to {known}")]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema that is known.
+        known: i64,
+    },
+    /// The disk is full; nothing of the change was kept.
+    #[error("the disk of the store is full; nothing of the last change was kept")]
+    DiskFull,
+    /// Another process held the store for too long.
+    #[error("the store is busy: another process has been writing to it for too long")]
+    Busy,
+    /// The file is damaged.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    /// The store may only be read.
+    #[error("the store may only be read, not written")]
+    ReadOnly,
+    /// The same image digest was stored before with other layers.
+    #[error("image {0} is known with a different list of layers; one of the two is forged")]
+    Conflict(limpid_model::Digest),
+    /// Anything else that the engine reports.
+    #[error("the store failed: {0}")]
+    Engine(String),
+    /// A caller's own error that ended an operation in the middle; nothing of it was kept.
+    #[error("{0}")]
+    Caller(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        match &error {
+            rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+                ErrorCode::DiskFull => Self::DiskFull,
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt(error.to_string()),
+                ErrorCode::ReadOnly => Self::ReadOnly,
+                _ => Self::Engine(error.to_string()),
+            },
+            _ => Self::Engine(error.to_string()),
+        }
+    }
+}

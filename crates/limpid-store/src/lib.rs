@@ -1,0 +1,19 @@
+//! Where results are kept: the [`Store`] trait, in plain domain types, and its engines. The only SQL in the house.
+//!
+//! Three memo tables (ARCHITECTURE.md has the picture): findings by layer digest, package set nodes by chain
+//! key, verdicts by package version and context. Beside them images with their references, and feeds with
+//! their advisories, whose rows carry the revisions between which they held.
+#![forbid(unsafe_code)]
+
+mod codec;
+mod error;
+mod sqlite;
+mod store;
+
+pub use error::{Error, Result};
+pub use sqlite::SqliteStore;
+pub use store::{
+    AdvisoryRecord, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet, ImageContents, ImageId, ImageRecord,
+    ImageSummary, LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, PlacedId, Store, StoredAffected,
+    UpdateStats, Validators,
+};

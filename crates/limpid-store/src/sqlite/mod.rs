@@ -1,0 +1,272 @@
+//! The embedded engine: one SQLite file in WAL mode.
+//!
+//! Many processes may use one file: writers take turns in short transactions, readers never wait.
+
+mod feeds;
+mod fleet;
+mod images;
+mod layers;
+mod nodes;
+mod texts;
+mod update;
+mod verdicts;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use limpid_model::{AdvisoryDetails, Context, Digest, Occurrence, PackageDiff, Verdict};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::{
+    AdvisoryRecord, FeedKey, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord, ImageSummary, LayerContents,
+    LayerRecord, Lease, NodeId, OccurrenceId, Store, StoredAffected,
+};
+use crate::{Error, Result};
+
+/// "Lmpd": marks a SQLite file as ours.
+const APPLICATION_ID: i64 = 0x4c6d_7064;
+/// Each migration brings the schema from its index to the next.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+/// How long a writer waits for its turn. Writers hold it for well under a second, but for the first load of a
+/// large feed on a slow disk.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl SqliteStore {
+    /// Opens the store in `path`; makes it, and the folders above, if there is none.
+    pub fn open(path: &Path) -> Result<Self> {
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent)
+                .map_err(|error| Error::Open { path: path.to_owned(), reason: error.to_string() })?;
+        }
+        let mut connection = connect(path)?;
+        migrate(&mut connection, path)?;
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+    }
+
+    /// The connection, for one operation. A thread that panicked in the middle left its transaction rolled
+    /// back, so the connection is good.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A new connection to the store's file, set up but not migrated.
+fn connect(path: &Path) -> Result<Connection> {
+    let failed = |error: rusqlite::Error| match Error::from(error) {
+        Error::Corrupt(reason) if reason.contains("not a database") => {
+            Error::NotAStore { path: path.to_owned() }
+        }
+        Error::Engine(reason) => Error::Open { path: path.to_owned(), reason },
+        error => error,
+    };
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    // synchronous=NORMAL in WAL mode: a crash of the process or the machine never damages the file; a power
+    // cut may lose the last transactions, which are all computed again.
+    connection
+        .execute_batch(
+            "PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; PRAGMA cache_size = -16384;
+             PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;",
+        )
+        .map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    let not_a_store = |error: Error| match error {
+        Error::Corrupt(reason) if reason.contains("not a database") => {
+            Error::NotAStore { path: path.to_owned() }
+        }
+        error => error,
+    };
+    let version = schema_version(connection).map_err(not_a_store)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if version == known && application_id(connection)? == APPLICATION_ID {
+        return Ok(());
+    }
+    // Switching to WAL cannot be done inside a transaction, and is kept in the file.
+    connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .map_err(|error| not_a_store(error.into()))?;
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    // Another process may have migrated while this one waited for its turn.
+    let version = schema_version(&transaction)?;
+    let id = application_id(&transaction)?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if id != APPLICATION_ID && (id != 0 || version != 0 || tables != 0) {
+        return Err(Error::NotAStore { path: path.to_owned() });
+    }
+    if version > known {
+        return Err(Error::TooNew { path: path.to_owned(), found: version, known });
+    }
+    for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn schema_version(connection: &Connection) -> Result<i64> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+fn application_id(connection: &Connection) -> Result<i64> {
+    Ok(connection.query_row("PRAGMA application_id", [], |row| row.get(0))?)
+}
+
+/// A digest column.
+fn digest(bytes: &[u8]) -> Result<Digest> {
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| Error::Corrupt(format!("a digest of {} bytes instead of 32", bytes.len())))?;
+    Ok(Digest::from_bytes(bytes))
+}
+
+/// A `u64` as a column; what does not fit is clamped, since no size or count comes near.
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A column that is never negative.
+fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+impl Store for SqliteStore {
+    fn layer(&self, digest: &Digest) -> Result<Option<LayerRecord>> {
+        layers::layer(&self.connection(), digest)
+    }
+
+    fn put_layer(&self, layer: &LayerRecord) -> Result<()> {
+        layers::put_layer(&self.connection(), layer)
+    }
+
+    fn lease(&self, task: &str, owner: &str, now: i64, until: i64) -> Result<Lease> {
+        layers::lease(&mut self.connection(), task, owner, now, until)
+    }
+
+    fn release(&self, task: &str, owner: &str) -> Result<()> {
+        layers::release(&self.connection(), task, owner)
+    }
+
+    fn node(&self, chain_key: &Digest) -> Result<Option<NodeId>> {
+        nodes::node(&self.connection(), chain_key)
+    }
+
+    fn put_node(&self, chain_key: &Digest, parent: Option<NodeId>, diff: &PackageDiff) -> Result<NodeId> {
+        nodes::put_node(&mut self.connection(), chain_key, parent, diff)
+    }
+
+    fn contents(&self, nodes: &[NodeId]) -> Result<(Vec<LayerContents>, BTreeMap<OccurrenceId, Occurrence>)> {
+        nodes::contents(&mut self.connection(), nodes)
+    }
+
+    fn image(&self, manifest_digest: &Digest) -> Result<Option<(ImageId, ImageRecord)>> {
+        images::image(&self.connection(), manifest_digest)
+    }
+
+    fn put_image(&self, image: &ImageRecord, reference: &str, now: i64) -> Result<ImageId> {
+        images::put_image(&mut self.connection(), image, reference, now)
+    }
+
+    fn put_reference(&self, image: ImageId, reference: &str, now: i64) -> Result<()> {
+        images::put_reference(&self.connection(), image, reference, now)
+    }
+
+    fn image_by_reference(&self, reference: &str) -> Result<Option<(ImageId, ImageRecord)>> {
+        images::image_by_reference(&self.connection(), reference)
+    }
+
+    fn feeds(&self) -> Result<Vec<FeedState>> {
+        feeds::feeds(&self.connection())
+    }
+
+    fn feeds_for(&self, release: &str) -> Result<Vec<(FeedState, u64)>> {
+        feeds::feeds_for(&self.connection(), release)
+    }
+
+    fn begin_update<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn FeedUpdate + 'a>> {
+        Ok(Box::new(update::SqliteUpdate::begin(connect(&self.path)?, key)?))
+    }
+
+    fn feed_unchanged(&self, key: &FeedKey, now: i64) -> Result<()> {
+        feeds::unchanged(&self.connection(), key, now)
+    }
+
+    fn feed_failed(&self, key: &FeedKey, url: &str, error: &str, now: i64) -> Result<()> {
+        feeds::failed(&self.connection(), key, url, error, now)
+    }
+
+    fn severities(&self, key: &FeedKey) -> Result<BTreeMap<String, u64>> {
+        feeds::severities(&self.connection(), key)
+    }
+
+    fn revision(&self) -> Result<u64> {
+        feeds::revision(&self.connection())
+    }
+
+    fn affected(&self, release: &str, names: &[&str]) -> Result<Vec<StoredAffected>> {
+        feeds::affected(&self.connection(), release, names)
+    }
+
+    fn advisories(&self, id: &str) -> Result<Vec<AdvisoryRecord>> {
+        feeds::advisories(&self.connection(), id)
+    }
+
+    fn details(&self, ids: &[(String, String)]) -> Result<Vec<AdvisoryDetails>> {
+        feeds::details(&self.connection(), ids)
+    }
+
+    fn verdicts(
+        &self,
+        occurrences: &[OccurrenceId],
+        rules_version: u32,
+    ) -> Result<BTreeMap<OccurrenceId, Vec<Verdict>>> {
+        verdicts::verdicts(&self.connection(), occurrences, rules_version)
+    }
+
+    fn put_verdicts(
+        &self,
+        revision: u64,
+        rules_version: u32,
+        verdicts: &BTreeMap<OccurrenceId, Vec<Verdict>>,
+    ) -> Result<()> {
+        verdicts::put_verdicts(&mut self.connection(), revision, rules_version, verdicts)
+    }
+
+    fn contexts(&self) -> Result<Vec<Context>> {
+        nodes::contexts(&self.connection())
+    }
+}
+
+impl Fleet for SqliteStore {
+    fn images(&self) -> Result<Vec<ImageSummary>> {
+        fleet::images(&self.connection())
+    }
+
+    fn occurrences_named(&self, name: &str) -> Result<Vec<(OccurrenceId, Occurrence)>> {
+        fleet::occurrences_named(&self.connection(), name)
+    }
+
+    fn images_with(&self, occurrences: &[OccurrenceId]) -> Result<Vec<(ImageId, OccurrenceId)>> {
+        fleet::images_with(&mut self.connection(), occurrences)
+    }
+
+    fn image_by_id(&self, image: ImageId) -> Result<Option<ImageRecord>> {
+        images::image_by_id(&self.connection(), image)
+    }
+}

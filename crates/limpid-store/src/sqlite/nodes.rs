@@ -1,0 +1,274 @@
+//! Package set nodes: a tree of diffs over interned occurrences.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use limpid_model::{Context, Digest, Hasher, Occurrence, Owner, Package, PackageDiff, PlacedOccurrence};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use serde::{Deserialize, Serialize};
+
+use super::{digest, texts};
+use crate::store::{LayerContents, NodeId, OccurrenceId, PlacedId};
+use crate::{Error, Result, codec};
+
+/// A node's diff as stored: occurrence and text ids. Installed occurrences are grouped by path, since nearly
+/// all of a node's come from one database.
+#[derive(Serialize, Deserialize, Default)]
+struct StoredDiff {
+    installed: Vec<(i64, Vec<i64>)>,
+    upgraded: Vec<(i64, i64, i64)>,
+    removed: Vec<i64>,
+    reassigned: Vec<(i64, i64, i64)>,
+}
+
+pub(super) fn node(connection: &Connection, chain_key: &Digest) -> Result<Option<NodeId>> {
+    let mut statement = connection.prepare_cached("SELECT node_id FROM chain WHERE chain_key = ?1")?;
+    let row = statement.query_row([chain_key.as_bytes().as_slice()], |row| row.get(0)).optional()?;
+    Ok(row.map(NodeId))
+}
+
+pub(super) fn put_node(
+    connection: &mut Connection,
+    chain_key: &Digest,
+    parent: Option<NodeId>,
+    diff: &PackageDiff,
+) -> Result<NodeId> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let id = match (node(&transaction, chain_key)?, parent) {
+        (Some(known), _) => return Ok(known),
+        (None, Some(parent)) if diff.is_empty() => parent,
+        (None, parent) => insert_node(&transaction, parent, diff)?,
+    };
+    transaction
+        .prepare_cached("INSERT INTO chain (chain_key, node_id) VALUES (?1, ?2)")?
+        .execute(params![chain_key.as_bytes().as_slice(), id.0])?;
+    transaction.commit()?;
+    Ok(id)
+}
+
+fn insert_node(connection: &Connection, parent: Option<NodeId>, diff: &PackageDiff) -> Result<NodeId> {
+    let key = node_key(connection, parent, diff)?;
+    let mut statement = connection.prepare_cached("SELECT node_id FROM node WHERE node_key = ?1")?;
+    if let Some(known) = statement.query_row([key.as_bytes().as_slice()], |row| row.get(0)).optional()? {
+        return Ok(NodeId(known));
+    }
+    let stored = store_diff(connection, diff)?;
+    connection.prepare_cached("INSERT INTO node (node_key, parent_id, diff) VALUES (?1, ?2, ?3)")?.execute(
+        params![key.as_bytes().as_slice(), parent.map(|parent| parent.0), codec::encode(&stored)?],
+    )?;
+    let id = connection.last_insert_rowid();
+    let mut change = connection
+        .prepare_cached("INSERT INTO node_change (occurrence_id, node_id, brings) VALUES (?1, ?2, ?3)")?;
+    for occurrence in stored.installed.iter().flat_map(|(_, occurrences)| occurrences) {
+        change.execute(params![occurrence, id, 1])?;
+    }
+    for (from, to, _) in stored.upgraded.iter().chain(&stored.reassigned) {
+        if from != to {
+            change.execute(params![from, id, 0])?;
+            change.execute(params![to, id, 1])?;
+        }
+    }
+    for occurrence in &stored.removed {
+        change.execute(params![occurrence, id, 0])?;
+    }
+    Ok(NodeId(id))
+}
+
+/// The node's identity: its parent's, and what it did.
+fn node_key(connection: &Connection, parent: Option<NodeId>, diff: &PackageDiff) -> Result<Digest> {
+    let mut hasher = Hasher::new();
+    if let Some(parent) = parent {
+        let mut statement = connection.prepare_cached("SELECT node_key FROM node WHERE node_id = ?1")?;
+        let key: Vec<u8> = statement.query_row([parent.0], |row| row.get(0))?;
+        hasher.update(digest(&key)?.as_bytes());
+    }
+    hasher.update(&codec::encode(diff)?);
+    Ok(hasher.finish())
+}
+
+fn store_diff(connection: &Connection, diff: &PackageDiff) -> Result<StoredDiff> {
+    let mut contexts = HashMap::new();
+    let mut id = |occurrence: &Occurrence| intern_occurrence(connection, occurrence, &mut contexts);
+    let mut stored = StoredDiff::default();
+    let mut groups: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for PlacedOccurrence { occurrence, path } in &diff.installed {
+        groups.entry(texts::intern(connection, path)?).or_default().push(id(occurrence)?);
+    }
+    stored.installed = groups.into_iter().collect();
+    for (from, to) in &diff.upgraded {
+        let path = texts::intern(connection, &to.path)?;
+        stored.upgraded.push((id(from)?, id(&to.occurrence)?, path));
+    }
+    for occurrence in &diff.removed {
+        stored.removed.push(id(occurrence)?);
+    }
+    for (from, to) in &diff.reassigned {
+        let path = texts::intern(connection, &to.path)?;
+        stored.reassigned.push((id(from)?, id(&to.occurrence)?, path));
+    }
+    Ok(stored)
+}
+
+fn intern_occurrence(
+    connection: &Connection,
+    occurrence: &Occurrence,
+    contexts: &mut HashMap<Context, i64>,
+) -> Result<i64> {
+    let package = intern_package(connection, &occurrence.package)?;
+    let context = match contexts.get(&occurrence.context) {
+        Some(id) => *id,
+        None => {
+            let id = intern_context(connection, &occurrence.context)?;
+            contexts.insert(occurrence.context.clone(), id);
+            id
+        }
+    };
+    let owner = &occurrence.owner.0;
+    let mut find = connection.prepare_cached(
+        "SELECT occurrence_id FROM occurrence WHERE package_id = ?1 AND context_id = ?2 AND owner = ?3",
+    )?;
+    if let Some(id) = find.query_row(params![package, context, owner], |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    connection
+        .prepare_cached("INSERT INTO occurrence (package_id, context_id, owner) VALUES (?1, ?2, ?3)")?
+        .execute(params![package, context, owner])?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn intern_package(connection: &Connection, package: &Package) -> Result<i64> {
+    let facts = codec::encode(&package.facts)?;
+    let values = params![
+        package.name,
+        package.version,
+        package.arch,
+        package.kind as i64,
+        package.source_name,
+        package.source_version,
+        facts
+    ];
+    let mut find = connection.prepare_cached(
+        "SELECT package_id FROM package WHERE name = ?1 AND version = ?2 AND arch = ?3 AND kind = ?4
+         AND source_name = ?5 AND source_version = ?6 AND facts = ?7",
+    )?;
+    if let Some(id) = find.query_row(values, |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO package (name, version, arch, kind, source_name, source_version, facts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(values)?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn intern_context(connection: &Connection, context: &Context) -> Result<i64> {
+    let body = codec::encode(context)?;
+    let mut find = connection.prepare_cached("SELECT context_id FROM context WHERE body = ?1")?;
+    if let Some(id) = find.query_row([&body], |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    connection
+        .prepare_cached("INSERT INTO context (release, body) VALUES (?1, ?2)")?
+        .execute(params![context.release, body])?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// The columns that [`read_occurrence`] reads, in its order.
+pub(super) const OCCURRENCE_COLUMNS: &str =
+    "p.kind, p.name, p.version, p.arch, p.source_name, p.source_version, p.facts, c.body, o.owner
+     FROM occurrence o JOIN package p USING (package_id) JOIN context c USING (context_id)";
+
+/// An occurrence from [`OCCURRENCE_COLUMNS`], beginning at column `first`.
+pub(super) fn read_occurrence(row: &Row<'_>, first: usize) -> Result<Occurrence> {
+    let kind: i64 = row.get(first)?;
+    let kind = usize::try_from(kind).ok().and_then(|kind| limpid_model::PackageType::ALL.get(kind));
+    let facts: &[u8] =
+        row.get_ref(first + 6)?.as_blob().map_err(|error| Error::Corrupt(error.to_string()))?;
+    let context = row.get_ref(first + 7)?.as_blob().map_err(|error| Error::Corrupt(error.to_string()))?;
+    Ok(Occurrence {
+        package: Package {
+            kind: *kind.ok_or_else(|| Error::Corrupt("an unknown kind of package".to_owned()))?,
+            name: row.get(first + 1)?,
+            version: row.get(first + 2)?,
+            arch: row.get(first + 3)?,
+            source_name: row.get(first + 4)?,
+            source_version: row.get(first + 5)?,
+            facts: codec::decode(facts, "a package's facts")?,
+        },
+        context: codec::decode(context, "a context")?,
+        owner: Owner(row.get(first + 8)?),
+    })
+}
+
+pub(super) fn contents(
+    connection: &mut Connection,
+    nodes: &[NodeId],
+) -> Result<(Vec<LayerContents>, BTreeMap<OccurrenceId, Occurrence>)> {
+    // One snapshot for all reads.
+    let transaction = connection.transaction()?;
+    let mut layers = Vec::with_capacity(nodes.len());
+    let mut wanted = BTreeSet::new();
+    let mut previous = None;
+    for node in nodes {
+        // A layer that changed nothing shares the node of the layer below it.
+        if previous == Some(*node) {
+            layers.push(LayerContents::default());
+            continue;
+        }
+        previous = Some(*node);
+        layers.push(layer_contents(&transaction, *node, &mut wanted)?);
+    }
+    let mut occurrences = BTreeMap::new();
+    let mut statement =
+        transaction.prepare_cached(&format!("SELECT {OCCURRENCE_COLUMNS} WHERE o.occurrence_id = ?1"))?;
+    for id in wanted {
+        let mut rows = statement.query([id])?;
+        let row = rows.next()?.ok_or_else(|| Error::Corrupt(format!("occurrence {id} is missing")))?;
+        occurrences.insert(OccurrenceId(id), read_occurrence(row, 0)?);
+    }
+    Ok((layers, occurrences))
+}
+
+fn layer_contents(
+    connection: &Connection,
+    node: NodeId,
+    wanted: &mut BTreeSet<i64>,
+) -> Result<LayerContents> {
+    let mut statement = connection.prepare_cached("SELECT diff FROM node WHERE node_id = ?1")?;
+    let body: Vec<u8> = statement
+        .query_row([node.0], |row| row.get(0))
+        .optional()?
+        .ok_or_else(|| Error::Corrupt(format!("package set node {} is missing", node.0)))?;
+    let stored: StoredDiff = codec::decode(&body, "a package set node")?;
+    let mut layer = LayerContents::default();
+    let mut id = |id: i64| {
+        wanted.insert(id);
+        OccurrenceId(id)
+    };
+    for (path, occurrences) in stored.installed {
+        let path = texts::value(connection, path)?;
+        let placed = occurrences
+            .into_iter()
+            .map(|occurrence| PlacedId { occurrence: id(occurrence), path: path.clone() });
+        layer.installed.extend(placed);
+    }
+    let mut pair = |(from, to, path): (i64, i64, i64)| -> Result<_> {
+        let path = texts::value(connection, path)?;
+        Ok((id(from), PlacedId { occurrence: id(to), path }))
+    };
+    layer.upgraded = stored.upgraded.into_iter().map(&mut pair).collect::<Result<_>>()?;
+    layer.reassigned = stored.reassigned.into_iter().map(&mut pair).collect::<Result<_>>()?;
+    layer.removed = stored.removed.into_iter().map(id).collect();
+    Ok(layer)
+}
+
+pub(super) fn contexts(connection: &Connection) -> Result<Vec<Context>> {
+    let mut statement = connection.prepare_cached("SELECT body FROM context ORDER BY release, body")?;
+    let mut rows = statement.query([])?;
+    let mut contexts = Vec::new();
+    while let Some(row) = rows.next()? {
+        contexts.push(codec::decode(&row.get::<_, Vec<u8>>(0)?, "a context")?);
+    }
+    Ok(contexts)
+}

@@ -1,0 +1,179 @@
+-- Schema 1. Digests are 32-byte blobs, times are seconds since the epoch, texts compare by bytes.
+
+-- Strings that many rows share: package names of feeds, releases, advisory ids, paths of databases.
+CREATE TABLE text (
+    text_id INTEGER PRIMARY KEY,
+    value TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- First memo table: what a layer says, by its verified digest.
+CREATE TABLE layer (
+    layer_id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    size_bytes INTEGER NOT NULL,
+    uncompressed_bytes INTEGER NOT NULL,
+    findings BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE lease (
+    task TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE package (
+    package_id INTEGER PRIMARY KEY,
+    kind INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    arch TEXT NOT NULL,
+    source_name TEXT NOT NULL,
+    source_version TEXT NOT NULL,
+    facts BLOB NOT NULL,
+    UNIQUE (name, version, arch, kind, source_name, source_version, facts)
+) STRICT;
+CREATE INDEX package_source ON package (source_name);
+
+CREATE TABLE context (
+    context_id INTEGER PRIMARY KEY,
+    release TEXT NOT NULL,
+    body BLOB NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE occurrence (
+    occurrence_id INTEGER PRIMARY KEY,
+    package_id INTEGER NOT NULL,
+    context_id INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    UNIQUE (package_id, context_id, owner)
+) STRICT;
+
+-- Second memo table: package set nodes, a tree. `node_key` is a digest of the parent's key and the diff.
+CREATE TABLE node (
+    node_id INTEGER PRIMARY KEY,
+    node_key BLOB NOT NULL UNIQUE,
+    parent_id INTEGER,
+    diff BLOB NOT NULL
+) STRICT;
+CREATE INDEX node_parent ON node (parent_id);
+
+-- Which chain of layers leads to which node: layers that change no package collapse here.
+CREATE TABLE chain (
+    chain_key BLOB PRIMARY KEY,
+    node_id INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Which nodes bring (1) or take away (0) an occurrence.
+CREATE TABLE node_change (
+    occurrence_id INTEGER NOT NULL,
+    node_id INTEGER NOT NULL,
+    brings INTEGER NOT NULL,
+    PRIMARY KEY (occurrence_id, node_id, brings)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE image (
+    image_id INTEGER PRIMARY KEY,
+    manifest_digest BLOB NOT NULL UNIQUE,
+    node_id INTEGER NOT NULL,
+    release TEXT NOT NULL,
+    body BLOB NOT NULL,
+    analysed_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX image_node ON image (node_id);
+
+CREATE TABLE image_layer (
+    image_id INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    layer_id INTEGER NOT NULL,
+    node_id INTEGER NOT NULL,
+    PRIMARY KEY (image_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_layer_layer ON image_layer (layer_id);
+
+CREATE TABLE reference (
+    reference TEXT NOT NULL,
+    image_id INTEGER NOT NULL,
+    first_seen INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL,
+    PRIMARY KEY (reference, image_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX reference_image ON reference (image_id);
+
+CREATE TABLE feed (
+    feed_id INTEGER PRIMARY KEY,
+    feed TEXT NOT NULL,
+    document TEXT NOT NULL,
+    url TEXT NOT NULL,
+    parser_version INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    last_modified TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    attempted_at INTEGER NOT NULL,
+    succeeded_at INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    date TEXT NOT NULL,
+    records INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    UNIQUE (feed, document)
+) STRICT;
+
+CREATE TABLE revision (
+    revision INTEGER PRIMARY KEY AUTOINCREMENT,
+    feed_id INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    added INTEGER NOT NULL,
+    removed INTEGER NOT NULL
+) STRICT;
+
+-- An advisory's details held from from_revision until before to_revision (NULL: still). The severity stands
+-- in the body too; a verdict needs it without the rest.
+CREATE TABLE advisory (
+    advisory_id INTEGER PRIMARY KEY,
+    feed_id INTEGER NOT NULL,
+    id_text INTEGER NOT NULL,
+    severity INTEGER NOT NULL,
+    severity_word TEXT NOT NULL,
+    body BLOB NOT NULL,
+    from_revision INTEGER NOT NULL,
+    to_revision INTEGER
+) STRICT;
+CREATE INDEX advisory_id_text ON advisory (id_text, feed_id);
+
+CREATE TABLE alias (
+    alias_text INTEGER NOT NULL,
+    id_text INTEGER NOT NULL,
+    PRIMARY KEY (alias_text, id_text)
+) STRICT, WITHOUT ROWID;
+
+-- What an advisory says of a package in a release, between revisions.
+CREATE TABLE affected (
+    affected_id INTEGER PRIMARY KEY,
+    feed_id INTEGER NOT NULL,
+    id_text INTEGER NOT NULL,
+    package_text INTEGER NOT NULL,
+    release_text INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    from_revision INTEGER NOT NULL,
+    to_revision INTEGER
+) STRICT;
+CREATE INDEX affected_package ON affected (package_text, release_text);
+CREATE INDEX affected_id_text ON affected (id_text);
+CREATE INDEX affected_current ON affected (feed_id) WHERE to_revision IS NULL;
+CREATE INDEX advisory_current ON advisory (feed_id) WHERE to_revision IS NULL;
+
+-- For which releases a document has anything to say.
+CREATE TABLE feed_release (
+    release_text INTEGER NOT NULL,
+    feed_id INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    PRIMARY KEY (release_text, feed_id)
+) STRICT, WITHOUT ROWID;
+
+-- Third memo table: verdicts by package version and context.
+CREATE TABLE verdict (
+    package_id INTEGER NOT NULL,
+    context_id INTEGER NOT NULL,
+    rules_version INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (package_id, context_id)
+) STRICT, WITHOUT ROWID;

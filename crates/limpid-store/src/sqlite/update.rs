@@ -1,0 +1,239 @@
+//! An update of one feed document: staged in temporary tables, compared by set, and applied at once.
+//!
+//! A row of `affected` is the whole of what an advisory says of a package in a release. Rows are compared by
+//! all their bytes, so nothing that changes is missed; a row that changed is closed and a new one opened.
+
+use limpid_model::Advisory;
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use super::feeds::{AffectedBody, feed_id, revision};
+use super::{count, integer};
+use crate::store::{FeedKey, FeedOutcome, FeedUpdate, UpdateStats};
+use crate::{Result, codec};
+
+const STAGE: &str = "
+    CREATE TEMP TABLE stage_affected (
+        package TEXT NOT NULL, release TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (package, release, id, body)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TEMP TABLE stage_advisory (
+        id TEXT PRIMARY KEY, body BLOB NOT NULL, severity INTEGER NOT NULL, severity_word TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TEMP TABLE stage_alias (alias TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (alias, id)) STRICT, WITHOUT ROWID;
+    BEGIN;";
+
+/// Interns the strings and finds what came (`fresh_*`) and went (`gone_*`). ?1 is the feed's id.
+const COMPARE: [&str; 8] = [
+    "INSERT OR IGNORE INTO text (value) SELECT package FROM stage_affected UNION SELECT release FROM stage_affected
+     UNION SELECT id FROM stage_affected UNION SELECT id FROM stage_advisory UNION SELECT alias FROM stage_alias",
+    "CREATE TEMP TABLE stage (package_text INTEGER, release_text INTEGER, id_text INTEGER, body BLOB,
+        PRIMARY KEY (package_text, release_text, id_text, body)) WITHOUT ROWID",
+    "INSERT INTO stage SELECT p.text_id, r.text_id, i.text_id, s.body FROM stage_affected s
+        JOIN text p ON p.value = s.package JOIN text r ON r.value = s.release JOIN text i ON i.value = s.id",
+    "CREATE TEMP TABLE gone_affected (affected_id INTEGER PRIMARY KEY, package_text INTEGER)",
+    "CREATE TEMP TABLE fresh_affected (package_text INTEGER, release_text INTEGER, id_text INTEGER, body BLOB)",
+    "CREATE TEMP TABLE stage_details (id_text INTEGER PRIMARY KEY, body BLOB, severity INTEGER, severity_word TEXT)",
+    "INSERT INTO stage_details SELECT t.text_id, s.body, s.severity, s.severity_word FROM stage_advisory s JOIN text t ON t.value = s.id",
+    "CREATE TEMP TABLE touched (package_text INTEGER PRIMARY KEY)",
+];
+
+pub(super) struct SqliteUpdate {
+    connection: Connection,
+    key: FeedKey,
+}
+
+impl SqliteUpdate {
+    pub(super) fn begin(connection: Connection, key: &FeedKey) -> Result<Self> {
+        // One transaction over temporary tables alone: it takes no lock on the store itself.
+        connection.execute_batch(STAGE)?;
+        Ok(Self { connection, key: key.clone() })
+    }
+}
+
+impl FeedUpdate for SqliteUpdate {
+    fn add(&mut self, advisory: Advisory) -> Result<()> {
+        let Advisory { id, details, affected } = advisory;
+        let mut alias = self
+            .connection
+            .prepare_cached("INSERT OR IGNORE INTO stage_alias (alias, id) VALUES (?1, ?2)")?;
+        for name in &details.aliases {
+            alias.execute(params![name, id])?;
+        }
+        self.connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO stage_advisory (id, body, severity, severity_word) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                id,
+                codec::encode(&details)?,
+                details.severity as i64,
+                details.severity_word
+            ])?;
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR IGNORE INTO stage_affected (package, release, id, body) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        for range in affected {
+            let body = AffectedBody {
+                package_kind: range.package_kind,
+                channel: range.channel,
+                state: range.state,
+                introduced: range.introduced,
+                fixed: range.fixed,
+                arches: range.arches,
+                module: range.module,
+                cpe: range.cpe,
+                state_word: range.state_word,
+                severity: range.severity,
+                severity_word: range.severity_word,
+            };
+            insert.execute(params![range.package, range.release, id, codec::encode(&body)?])?;
+        }
+        Ok(())
+    }
+
+    fn commit(mut self: Box<Self>, outcome: &FeedOutcome) -> Result<UpdateStats> {
+        self.connection.execute_batch("COMMIT")?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let feed = feed_id(&transaction, &self.key)?;
+        let before = revision(&transaction)?;
+        let mut stats = compare(&transaction, feed)?;
+        stats.revision = before;
+        if stats.added + stats.removed + stats.details_changed > 0 {
+            stats.revision = apply(&transaction, feed, outcome.now, &stats)?;
+        }
+        let records = stats.added + stats.unchanged;
+        transaction.execute(
+            "UPDATE feed SET url = ?2, parser_version = ?3, etag = ?4, last_modified = ?5,
+             revision = CASE WHEN ?6 > ?7 OR revision = 0 THEN ?6 ELSE revision END,
+             attempted_at = ?8, succeeded_at = ?8, error = '', date = ?9, records = ?10, size_bytes = ?11
+             WHERE feed_id = ?1",
+            params![
+                feed,
+                outcome.url,
+                outcome.parser_version,
+                outcome.validators.etag,
+                outcome.validators.last_modified,
+                integer(stats.revision),
+                integer(before),
+                outcome.now,
+                outcome.date,
+                integer(records),
+                integer(outcome.size_bytes),
+            ],
+        )?;
+        transaction.commit()?;
+        Ok(stats)
+    }
+}
+
+fn compare(connection: &Connection, feed: i64) -> Result<UpdateStats> {
+    for statement in COMPARE {
+        connection.execute(statement, [])?;
+    }
+    let removed = connection.execute(
+        "INSERT INTO gone_affected SELECT a.affected_id, a.package_text FROM affected a
+         WHERE a.feed_id = ?1 AND a.to_revision IS NULL AND NOT EXISTS (
+            SELECT 1 FROM stage s WHERE s.package_text = a.package_text AND s.release_text = a.release_text
+            AND s.id_text = a.id_text AND s.body = a.body)",
+        [feed],
+    )?;
+    let current: i64 = connection.query_row(
+        "SELECT count(*) FROM affected WHERE feed_id = ?1 AND to_revision IS NULL",
+        [feed],
+        |row| row.get(0),
+    )?;
+    let fresh = if current == 0 {
+        connection.execute("INSERT INTO fresh_affected SELECT * FROM stage", [])?
+    } else {
+        connection.execute(
+            "INSERT INTO fresh_affected SELECT s.* FROM stage s WHERE NOT EXISTS (
+                SELECT 1 FROM affected a WHERE a.package_text = s.package_text AND a.release_text = s.release_text
+                AND a.id_text = s.id_text AND a.body = s.body AND a.feed_id = ?1 AND a.to_revision IS NULL)",
+            [feed],
+        )?
+    };
+    let details: i64 = connection.query_row(
+        "SELECT (SELECT count(*) FROM advisory d WHERE d.feed_id = ?1 AND d.to_revision IS NULL AND NOT EXISTS (
+                    SELECT 1 FROM stage_details s WHERE s.id_text = d.id_text AND s.body = d.body))
+              + (SELECT count(*) FROM stage_details s WHERE NOT EXISTS (
+                    SELECT 1 FROM advisory d WHERE d.id_text = s.id_text AND d.feed_id = ?1
+                    AND d.to_revision IS NULL AND d.body = s.body))",
+        [feed],
+        |row| row.get(0),
+    )?;
+    let removed = u64::try_from(removed).unwrap_or(u64::MAX);
+    Ok(UpdateStats {
+        revision: 0,
+        added: u64::try_from(fresh).unwrap_or(u64::MAX),
+        removed,
+        unchanged: count(current).saturating_sub(removed),
+        details_changed: count(details),
+    })
+}
+
+fn apply(connection: &Connection, feed: i64, now: i64, stats: &UpdateStats) -> Result<u64> {
+    connection.execute(
+        "INSERT INTO revision (feed_id, created_at, added, removed) VALUES (?1, ?2, ?3, ?4)",
+        params![feed, now, integer(stats.added), integer(stats.removed)],
+    )?;
+    let revision = connection.last_insert_rowid();
+    connection.execute(
+        "UPDATE affected SET to_revision = ?1 WHERE affected_id IN (SELECT affected_id FROM gone_affected)",
+        [revision],
+    )?;
+    connection.execute(
+        "INSERT INTO affected (feed_id, package_text, release_text, id_text, body, from_revision)
+         SELECT ?1, package_text, release_text, id_text, body, ?2 FROM fresh_affected",
+        [feed, revision],
+    )?;
+    connection.execute(
+        "UPDATE advisory SET to_revision = ?2 WHERE feed_id = ?1 AND to_revision IS NULL AND NOT EXISTS (
+            SELECT 1 FROM stage_details s WHERE s.id_text = advisory.id_text AND s.body = advisory.body)",
+        [feed, revision],
+    )?;
+    connection.execute(
+        "INSERT INTO advisory (feed_id, id_text, body, severity, severity_word, from_revision)
+         SELECT ?1, s.id_text, s.body, s.severity, s.severity_word, ?2 FROM stage_details s WHERE NOT EXISTS (
+            SELECT 1 FROM advisory d WHERE d.id_text = s.id_text AND d.feed_id = ?1 AND d.to_revision IS NULL)",
+        [feed, revision],
+    )?;
+    connection.execute(
+        "INSERT OR IGNORE INTO alias (alias_text, id_text) SELECT a.text_id, i.text_id FROM stage_alias s
+         JOIN text a ON a.value = s.alias JOIN text i ON i.value = s.id",
+        [],
+    )?;
+    connection.execute("DELETE FROM feed_release WHERE feed_id = ?1", [feed])?;
+    connection.execute(
+        "INSERT INTO feed_release (release_text, feed_id, records)
+         SELECT release_text, ?1, count(*) FROM stage GROUP BY release_text",
+        [feed],
+    )?;
+    forget_verdicts(connection, feed, revision)?;
+    Ok(count(revision))
+}
+
+/// Deletes the verdicts of the packages that the update names, and of no others.
+fn forget_verdicts(connection: &Connection, feed: i64, revision: i64) -> Result<()> {
+    let any: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM verdict)", [], |row| row.get(0))?;
+    if !any {
+        return Ok(());
+    }
+    connection.execute(
+        "INSERT OR IGNORE INTO touched SELECT package_text FROM gone_affected
+         UNION SELECT package_text FROM fresh_affected
+         UNION SELECT a.package_text FROM advisory d JOIN affected a ON a.id_text = d.id_text AND a.feed_id = d.feed_id
+               WHERE d.feed_id = ?1 AND d.from_revision = ?2",
+        [feed, revision],
+    )?;
+    for column in ["source_name", "name"] {
+        connection.execute(
+            &format!(
+                "DELETE FROM verdict WHERE package_id IN (
+                    SELECT p.package_id FROM touched JOIN text t ON t.text_id = touched.package_text
+                    JOIN package p ON p.{column} = t.value)"
+            ),
+            [],
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Verdicts by package version and context: the third memo table.
+
+use std::collections::BTreeMap;
+
+use limpid_model::Verdict;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::feeds;
+use crate::store::OccurrenceId;
+use crate::{Result, codec};
+
+pub(super) fn verdicts(
+    connection: &Connection,
+    occurrences: &[OccurrenceId],
+    rules_version: u32,
+) -> Result<BTreeMap<OccurrenceId, Vec<Verdict>>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT v.body FROM occurrence o JOIN verdict v USING (package_id, context_id)
+         WHERE o.occurrence_id = ?1 AND v.rules_version = ?2",
+    )?;
+    let mut found = BTreeMap::new();
+    for occurrence in occurrences {
+        let body: Option<Vec<u8>> =
+            statement.query_row(params![occurrence.0, rules_version], |row| row.get(0)).optional()?;
+        if let Some(body) = body {
+            found.insert(*occurrence, codec::decode(&body, "a package's verdicts")?);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn put_verdicts(
+    connection: &mut Connection,
+    revision: u64,
+    rules_version: u32,
+    verdicts: &BTreeMap<OccurrenceId, Vec<Verdict>>,
+) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if feeds::revision(&transaction)? != revision {
+        return Ok(());
+    }
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO verdict (package_id, context_id, rules_version, body)
+         SELECT package_id, context_id, ?2, ?3 FROM occurrence WHERE occurrence_id = ?1
+         ON CONFLICT (package_id, context_id) DO UPDATE SET rules_version = ?2, body = ?3",
+    )?;
+    for (occurrence, verdicts) in verdicts {
+        insert.execute(params![occurrence.0, rules_version, codec::encode(verdicts)?])?;
+    }
+    drop(insert);
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! What a store does, in plain domain types.
+
+use std::collections::BTreeMap;
+
+use limpid_model::{
+    Advisory, AdvisoryDetails, Affected, Context, Digest, Distribution, ImageMetadata, LayerFindings,
+    LayerProblem, Occurrence, PackageDiff, Severity, Verdict,
+};
+
+use crate::Result;
+
+/// A package set node in this store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub i64);
+
+/// An occurrence in this store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OccurrenceId(pub i64);
+
+/// An image in this store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageId(pub i64);
+
+/// What is kept of a layer, under its verified digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerRecord {
+    /// Verified digest of the blob.
+    pub digest: Digest,
+    /// Bytes of the blob.
+    pub size_bytes: u64,
+    /// Bytes of the archive in it.
+    pub uncompressed_bytes: u64,
+    /// What it says.
+    pub findings: LayerFindings,
+}
+
+/// What is kept of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRecord {
+    /// Its own description.
+    pub metadata: ImageMetadata,
+    /// The node after each layer, base first, in the order of `metadata.layers`.
+    pub nodes: Vec<NodeId>,
+    /// The distribution of the image as it stands.
+    pub distribution: Option<Distribution>,
+    /// Its release, as [`Context::release`] has it; empty for unknown.
+    pub release: String,
+    /// What could not be read, by layer.
+    pub problems: Vec<LayerProblem>,
+    /// The state of the indexer that made the record: of extractors and composer. Another state's is stale.
+    pub indexer_state: String,
+}
+
+/// An occurrence in a node's diff, by ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedId {
+    /// The occurrence.
+    pub occurrence: OccurrenceId,
+    /// Path of the database file.
+    pub path: String,
+}
+
+/// What one layer of an image did, by ids.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LayerContents {
+    /// See [`PackageDiff::installed`].
+    pub installed: Vec<PlacedId>,
+    /// See [`PackageDiff::upgraded`].
+    pub upgraded: Vec<(OccurrenceId, PlacedId)>,
+    /// See [`PackageDiff::removed`].
+    pub removed: Vec<OccurrenceId>,
+    /// See [`PackageDiff::reassigned`].
+    pub reassigned: Vec<(OccurrenceId, PlacedId)>,
+}
+
+/// Everything that a report of an image needs beside advisories.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageContents {
+    /// The image.
+    pub record: ImageRecord,
+    /// What each layer did, base first.
+    pub layers: Vec<LayerContents>,
+    /// Every occurrence that `layers` names.
+    pub occurrences: BTreeMap<OccurrenceId, Occurrence>,
+}
+
+/// A feed's document: the unit of fetching and of revisions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FeedKey {
+    /// The feed's name.
+    pub feed: String,
+    /// The document's name in the feed.
+    pub document: String,
+}
+
+/// HTTP's validators of a document, for conditional requests.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Validators {
+    /// `ETag`, as sent.
+    pub etag: String,
+    /// `Last-Modified`, as sent.
+    pub last_modified: String,
+}
+
+/// What is known of a feed's document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedState {
+    /// Which one.
+    pub key: FeedKey,
+    /// Where it came from.
+    pub url: String,
+    /// The parser that read it.
+    pub parser_version: u32,
+    /// For the next conditional request.
+    pub validators: Validators,
+    /// The newest revision that changed something; 0 for none yet.
+    pub revision: u64,
+    /// Seconds since the epoch of the newest attempt to update it.
+    pub attempted_at: i64,
+    /// Seconds since the epoch of the newest successful one, 0 for never.
+    pub succeeded_at: i64,
+    /// Why the newest attempt failed, empty if it did not.
+    pub error: String,
+    /// What the source says of its data's date (RFC 3339), empty if nothing.
+    pub date: String,
+    /// Affected ranges that are current.
+    pub records: u64,
+    /// Bytes of the document, as fetched.
+    pub size_bytes: u64,
+}
+
+/// How an update of a feed's document ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FeedOutcome {
+    /// Where it came from.
+    pub url: String,
+    /// The parser that read it.
+    pub parser_version: u32,
+    /// For the next conditional request.
+    pub validators: Validators,
+    /// What the source says of its data's date.
+    pub date: String,
+    /// Bytes of the document.
+    pub size_bytes: u64,
+    /// Seconds since the epoch.
+    pub now: i64,
+}
+
+/// What an update changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UpdateStats {
+    /// The revision that it made; the one before if nothing changed.
+    pub revision: u64,
+    /// Affected ranges that are new.
+    pub added: u64,
+    /// Affected ranges that are no longer said.
+    pub removed: u64,
+    /// Affected ranges that stayed as they were.
+    pub unchanged: u64,
+    /// Advisories whose details changed.
+    pub details_changed: u64,
+}
+
+/// An update of one document in progress. Dropping it leaves the store as it was.
+pub trait FeedUpdate {
+    /// Takes in an advisory. The same id may come several times; what it affects adds up.
+    fn add(&mut self, advisory: Advisory) -> Result<()>;
+    /// Makes the update durable and visible, all at once.
+    fn commit(self: Box<Self>, outcome: &FeedOutcome) -> Result<UpdateStats>;
+}
+
+/// What an advisory says of a package, with where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAffected {
+    /// The feed.
+    pub feed: String,
+    /// The advisory's id.
+    pub advisory: String,
+    /// The severity of the advisory as a whole.
+    pub severity: Severity,
+    /// The source's own word for it.
+    pub severity_word: String,
+    /// What it says.
+    pub affected: Affected,
+}
+
+/// An advisory with its feed and everything that it currently says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdvisoryRecord {
+    /// The feed.
+    pub key: FeedKey,
+    /// The revision since which it has been so.
+    pub since_revision: u64,
+    /// The advisory.
+    pub advisory: Advisory,
+}
+
+/// An image in short, for lists.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImageSummary {
+    /// Its id.
+    pub id: ImageId,
+    /// Its manifest's digest.
+    pub manifest_digest: Digest,
+    /// References that it was seen under, sorted.
+    pub references: Vec<String>,
+    /// Its distribution's release, empty for unknown.
+    pub release: String,
+}
+
+/// Answers about all images at once.
+pub trait Fleet {
+    /// Every image, sorted by id.
+    fn images(&self) -> Result<Vec<ImageSummary>>;
+    /// The occurrences of packages with this source or binary name, in any version.
+    fn occurrences_named(&self, name: &str) -> Result<Vec<(OccurrenceId, Occurrence)>>;
+    /// Which images hold which of the occurrences, sorted.
+    fn images_with(&self, occurrences: &[OccurrenceId]) -> Result<Vec<(ImageId, OccurrenceId)>>;
+    /// An image by its id.
+    fn image_by_id(&self, image: ImageId) -> Result<Option<ImageRecord>>;
+}
+
+/// Permission to analyse a layer, which other processes respect until it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lease {
+    /// It is ours until the time given.
+    Granted,
+    /// Somebody else has it, until that many seconds since the epoch unless renewed.
+    Held {
+        /// When it runs out.
+        until: i64,
+    },
+}
+
+/// The store.
+pub trait Store: Fleet + Send + Sync {
+    /// What a layer says, by its verified digest.
+    fn layer(&self, digest: &Digest) -> Result<Option<LayerRecord>>;
+    /// Keeps what a layer says; findings of the same layer are replaced.
+    fn put_layer(&self, layer: &LayerRecord) -> Result<()>;
+    /// Asks for the right to do `task` until `until`; `owner` asking again extends it.
+    fn lease(&self, task: &str, owner: &str, now: i64, until: i64) -> Result<Lease>;
+    /// Gives the right back.
+    fn release(&self, task: &str, owner: &str) -> Result<()>;
+
+    /// The node that a chain of layers leads to.
+    fn node(&self, chain_key: &Digest) -> Result<Option<NodeId>>;
+    /// Keeps a node: what the last layer of the chain did, against its parent. A layer that did nothing
+    /// leads to its parent's node.
+    fn put_node(&self, chain_key: &Digest, parent: Option<NodeId>, diff: &PackageDiff) -> Result<NodeId>;
+    /// What a layer chain's nodes did, base first, for a node after each layer.
+    fn contents(&self, nodes: &[NodeId]) -> Result<(Vec<LayerContents>, BTreeMap<OccurrenceId, Occurrence>)>;
+
+    /// The image with this manifest digest.
+    fn image(&self, manifest_digest: &Digest) -> Result<Option<(ImageId, ImageRecord)>>;
+    /// Keeps an image and the reference it was seen under (none for an empty one). Refuses another list of
+    /// layers under a known digest.
+    fn put_image(&self, image: &ImageRecord, reference: &str, now: i64) -> Result<ImageId>;
+    /// Notes that a reference names an image now.
+    fn put_reference(&self, image: ImageId, reference: &str, now: i64) -> Result<()>;
+    /// The image that a reference named last.
+    fn image_by_reference(&self, reference: &str) -> Result<Option<(ImageId, ImageRecord)>>;
+
+    /// What is known of every feed document, sorted.
+    fn feeds(&self) -> Result<Vec<FeedState>>;
+    /// The documents that have something to say of a release, and how many affected ranges.
+    fn feeds_for(&self, release: &str) -> Result<Vec<(FeedState, u64)>>;
+    /// Begins an update of a document.
+    fn begin_update<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn FeedUpdate + 'a>>;
+    /// Notes that a document was asked for and has not changed.
+    fn feed_unchanged(&self, key: &FeedKey, now: i64) -> Result<()>;
+    /// Notes that an update failed. What was there stays.
+    fn feed_failed(&self, key: &FeedKey, url: &str, error: &str, now: i64) -> Result<()>;
+    /// How many affected ranges are current, by normalised severity name.
+    fn severities(&self, key: &FeedKey) -> Result<BTreeMap<String, u64>>;
+    /// The newest revision over all feeds; 0 for none.
+    fn revision(&self) -> Result<u64>;
+    /// What current advisories say of the named packages in the release.
+    fn affected(&self, release: &str, names: &[&str]) -> Result<Vec<StoredAffected>>;
+    /// The current advisories with this id or alias, from every feed.
+    fn advisories(&self, id: &str) -> Result<Vec<AdvisoryRecord>>;
+    /// The details of current advisories, by feed and id.
+    fn details(&self, ids: &[(String, String)]) -> Result<Vec<AdvisoryDetails>>;
+
+    /// The verdicts kept for occurrences, by their package and context; those never computed are missing.
+    fn verdicts(
+        &self,
+        occurrences: &[OccurrenceId],
+        rules_version: u32,
+    ) -> Result<BTreeMap<OccurrenceId, Vec<Verdict>>>;
+    /// Keeps verdicts, if `revision` is still the newest; else they are stale already and nothing is kept.
+    fn put_verdicts(
+        &self,
+        revision: u64,
+        rules_version: u32,
+        verdicts: &BTreeMap<OccurrenceId, Vec<Verdict>>,
+    ) -> Result<()>;
+    /// The contexts of all occurrences, sorted: which distributions the fleet has.
+    fn contexts(&self) -> Result<Vec<Context>>;
+}

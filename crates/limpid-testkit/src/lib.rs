@@ -1,0 +1,11 @@
+//! For tests: builds images, and finds the data that tests may use. Panics on failure, as tests do.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod data;
+mod image;
+mod layer;
+
+pub use data::{corpus, feeds_mirror, require_or_skip, shared};
+pub use image::{Encoding, ImageBuilder};
+pub use layer::{Layer, dpkg_status};

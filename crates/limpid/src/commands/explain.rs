@@ -1,0 +1,114 @@
+//! `limpid explain`
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use limpid_model::{Explanation, Occurrence, Report};
+use limpid_report::terminal::printable;
+use limpid_store::{AdvisoryRecord, Store as _};
+
+use crate::arguments::{Explain, Global};
+use crate::error::{Error, Exit};
+use crate::session::{Session, print};
+
+pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
+    let session = Session::open(global)?;
+    let report = session.report(&command.image)?;
+    let records = session.store.advisories(&command.id)?;
+    let mut ids: BTreeSet<String> = records.iter().map(|record| record.advisory.id.clone()).collect();
+    ids.insert(command.id.clone());
+    let mut text = format!("{} in {}\n", command.id, report.reference);
+    if records.is_empty() {
+        let _ = writeln!(text, "\nNo feed in the store knows {}.", command.id);
+        coverage_note(&mut text, &report);
+        print(&clean(&text))?;
+        return Ok(Exit::Success);
+    }
+    for record in &records {
+        describe(&mut text, record);
+    }
+    let mut any = false;
+    for package in &report.packages {
+        let occurrence = Occurrence {
+            package: package.package.clone(),
+            context: package.context.clone(),
+            owner: limpid_model::Owner::default(),
+        };
+        for (counting, overruled) in limpid_index::explain(&session.store, &occurrence, &ids)? {
+            any = true;
+            let facts = &package.package;
+            let _ = writeln!(text, "\n{} {} ({})", facts.name, facts.version, facts.kind);
+            let layer = &report.image.layers[package.layer];
+            let _ = writeln!(
+                text,
+                "  package     {} of {}, listed in {}",
+                facts.arch, package.context, package.path
+            );
+            let _ = writeln!(text, "  source      {} {}", facts.source_name, facts.source_version);
+            let _ = writeln!(text, "  layer       {} {}", package.layer + 1, layer.digest);
+            let command = if layer.command.is_empty() { "not recorded" } else { &layer.command };
+            let _ = writeln!(text, "  command     {command}");
+            verdict(&mut text, &counting, "verdict");
+            for other in &overruled {
+                verdict(&mut text, other, "overruled");
+            }
+        }
+    }
+    if !any {
+        let _ = writeln!(text, "\nNo package of the image is named by {} for its distribution.", command.id);
+        coverage_note(&mut text, &report);
+    }
+    print(&clean(&text))?;
+    Ok(Exit::Success)
+}
+
+fn describe(text: &mut String, record: &AdvisoryRecord) {
+    let details = &record.advisory.details;
+    let _ = writeln!(
+        text,
+        "\n{} from {} {}, revision {}",
+        record.advisory.id, record.key.feed, record.key.document, record.since_revision
+    );
+    if !details.aliases.is_empty() {
+        let _ = writeln!(text, "  also        {}", details.aliases.join(", "));
+    }
+    if !details.description.is_empty() {
+        let _ = writeln!(
+            text,
+            "  about       {}",
+            details.description.split_whitespace().collect::<Vec<_>>().join(" ")
+        );
+    }
+    for link in &details.links {
+        let _ = writeln!(text, "  link        {link}");
+    }
+}
+
+fn verdict(text: &mut String, explanation: &Explanation, name: &str) {
+    let verdict = &explanation.verdict;
+    let answer = if verdict.state.is_affected() {
+        "AFFECTED"
+    } else if verdict.state == limpid_model::VerdictState::Unknown {
+        "not determined"
+    } else {
+        "not affected"
+    };
+    let _ = writeln!(text, "  {name:<11} {answer} ({}), severity {}", verdict.state, verdict.severity);
+    let _ = writeln!(text, "    says      {}: {}", verdict.feed, verdict.state_word);
+    let _ = writeln!(text, "    rule      {}, matched as {}", explanation.rule, explanation.matched_name);
+    let _ = writeln!(text, "    compared  {}", explanation.comparison);
+    if !verdict.channel.is_empty() {
+        let _ = writeln!(text, "    channel   {}", verdict.channel);
+    }
+}
+
+fn coverage_note(text: &mut String, report: &Report) {
+    if report.coverage.feeds.is_empty() {
+        let _ = writeln!(text, "That says little: no feed in the store speaks for this image's packages.");
+    }
+}
+
+/// Everything but our own line ends made harmless.
+fn clean(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", printable(line))).collect()
+}

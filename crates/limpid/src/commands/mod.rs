@@ -1,0 +1,28 @@
+//! One file a command.
+
+mod affected;
+mod demo;
+mod explain;
+mod feeds;
+mod layers;
+mod packages;
+mod scan;
+mod version;
+
+use crate::arguments::{Arguments, Command};
+use crate::error::{Error, Exit};
+
+/// Runs the command and says how the program ends.
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let global = &arguments.global;
+    match &arguments.command {
+        Command::Scan(command) => scan::run(global, command),
+        Command::Packages(command) => packages::run(global, command),
+        Command::Layers(command) => layers::run(global, command),
+        Command::Explain(command) => explain::run(global, command),
+        Command::Affected(command) => affected::run(global, command),
+        Command::Feeds(command) => feeds::run(global, command),
+        Command::Version(command) => version::run(command),
+        Command::Demo => demo::run(global),
+    }
+}

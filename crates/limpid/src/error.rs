@@ -1,0 +1,119 @@
+//! What the user is told when something fails: one sentence, a remedy, an exit code.
+
+use std::process::ExitCode;
+
+/// How the program ends. Documented in `limpid --help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success,
+    Failure,
+    GateClosed,
+    Usage,
+    Image,
+    Store,
+    Feeds,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::GateClosed => 2,
+            Exit::Usage => 3,
+            Exit::Image => 4,
+            Exit::Store => 5,
+            Exit::Feeds => 6,
+        })
+    }
+}
+
+/// A failure, with what could be done about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Reference(#[from] limpid_image::ReferenceError),
+    #[error(transparent)]
+    Index(#[from] limpid_index::Error),
+    #[error(transparent)]
+    Store(#[from] limpid_store::Error),
+    #[error("{0}")]
+    Feeds(String),
+    #[error("{message}")]
+    Usage { message: String },
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+}
+
+impl Error {
+    pub(crate) fn io(what: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.to_owned();
+        move |source| Self::Io { what, source }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            // The reader of our output has seen enough (`limpid … | head`): no failure.
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
+            Self::Io { .. } => Exit::Failure,
+            Self::Reference(_) | Self::Usage { .. } => Exit::Usage,
+            Self::Feeds(_) => Exit::Feeds,
+            Self::Store(_) | Self::Index(limpid_index::Error::Store(_)) => Exit::Store,
+            Self::Index(limpid_index::Error::Image(_)) => Exit::Image,
+            Self::Index(_) => Exit::Failure,
+        }
+    }
+
+    /// What the user could do.
+    fn hint(&self) -> Option<&'static str> {
+        use limpid_store::Error as Store;
+        let (Self::Store(store) | Self::Index(limpid_index::Error::Store(store))) = self else {
+            return self.image_hint();
+        };
+        match store {
+            Store::Open { .. } => {
+                Some("check the path and its permissions, or choose another file with --store")
+            }
+            Store::NotAStore { .. } => Some("choose another file with --store"),
+            Store::TooNew { .. } => Some("use the newer Limpid, or another file with --store"),
+            Store::DiskFull => Some("free some space, or choose a file on another disk with --store"),
+            Store::Busy => Some("try again when the other process is done"),
+            Store::Corrupt(_) => Some("move the file away; everything in it can be computed again"),
+            Store::ReadOnly => Some("make the file and its folder writable, or choose another with --store"),
+            _ => None,
+        }
+    }
+
+    fn image_hint(&self) -> Option<&'static str> {
+        use limpid_image::Error as Image;
+        match self {
+            Self::Index(limpid_index::Error::Image(error)) => match error {
+                Image::DigestMismatch { .. } => Some("the image is damaged or forged; get it again"),
+                Image::Malformed { .. } => Some("the image is damaged or incomplete; get it again"),
+                Image::Limit { .. } => {
+                    Some("the image is larger than Limpid reads; if it is genuine, report it")
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Prints the error and its remedy to standard error.
+    pub(crate) fn tell(&self) {
+        if self.exit() == Exit::Success {
+            return;
+        }
+        let message = limpid_report::terminal::printable(&self.to_string());
+        eprint_line(&format!("limpid: {message}"));
+        if let Some(hint) = self.hint() {
+            eprint_line(&format!("hint: {hint}"));
+        }
+    }
+}
+
+/// A line to standard error; if nobody can read it, there is nothing to be done.
+pub(crate) fn eprint_line(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(anstream::stderr(), "{line}");
+}

@@ -1,0 +1,41 @@
+//! `limpid`: which known vulnerabilities are in container images, from their static content alone.
+//!
+//! Everything is wired here: arguments and environment, the clock, progress, exit codes.
+
+mod arguments;
+mod clock;
+mod commands;
+mod error;
+mod gate;
+mod progress;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::arguments::Arguments;
+use crate::error::Exit;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // If there is nobody to tell, there is nothing to be done about it.
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked { Exit::Success } else { Exit::Usage }.into();
+        }
+    };
+    if arguments.global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        anstream::ColorChoice::Never.write_global();
+    }
+    match commands::run(&arguments) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            error.tell();
+            error.exit().into()
+        }
+    }
+}

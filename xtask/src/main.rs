@@ -1,0 +1,28 @@
+//! `cargo xtask tidy | examples | test`.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for developers")]
+
+mod examples;
+mod test;
+mod tidy;
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["tidy"] => tidy::run(),
+        ["examples"] => examples::write(),
+        ["test"] => test::run(),
+        _ => bail!(
+            "usage: cargo xtask tidy      check the house rules\n       cargo xtask examples  make the example images from their facts\n       cargo xtask test      install what tests need, check everything, run all tests"
+        ),
+    }
+}
