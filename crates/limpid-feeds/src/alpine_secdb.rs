@@ -206,7 +206,7 @@ fn is_id(word: &str) -> bool {
         && family.bytes().all(|byte| byte.is_ascii_uppercase())
         && rest.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
         && !rest.contains('?')
-        && !rest.contains("XXX")
+        && !rest.contains("XX")
 }
 
 fn new_advisory(id: &str) -> Advisory {

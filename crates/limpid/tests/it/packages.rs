@@ -1,0 +1,131 @@
+//! `packages` against the truth that each ecosystem's own tool tells.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use limpid_testkit::{Encoding, corpus, require_or_skip};
+
+use crate::{Context, two_layers};
+
+/// Type, name, version, arch, source name, source version, layer.
+fn rows(text: &str) -> BTreeSet<Vec<String>> {
+    text.lines().map(|line| line.split('\t').take(7).map(str::to_owned).collect()).collect()
+}
+
+/// The rows of a truth file for the kinds of package that Limpid reads.
+fn truth(path: &Path) -> BTreeSet<Vec<String>> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut rows = rows(&text);
+    rows.retain(|row| ["deb", "apk"].contains(&row[0].as_str()));
+    rows
+}
+
+#[test]
+fn packages_are_those_of_the_ecosystems_own_tools() {
+    let Some(corpus) = require_or_skip(corpus(), "the corpus of real images") else { return };
+    let context = Context::new();
+    let mut checked = Vec::new();
+    for entry in fs::read_dir(&corpus).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let expected = folder.join(format!("{name}.packages.tsv"));
+        if !expected.is_file() {
+            continue;
+        }
+        let reference = format!("oci:{}", folder.join("oci").display());
+        let ours = rows(&context.ok(&["packages", "--offline", "--format", "tsv", &reference]));
+        assert_eq!(ours, truth(&expected), "{name}");
+        let removed = folder.join(format!("{name}.removed.tsv"));
+        if removed.is_file() {
+            // Name and version, unless the very same is installed still.
+            let installed: BTreeSet<_> = truth(&expected).into_iter().map(|row| row[..4].to_vec()).collect();
+            for gone in truth(&removed) {
+                let gone = gone[..4].to_vec();
+                let reported = ours.iter().any(|row| row[..4] == gone[..]);
+                assert!(!reported || installed.contains(&gone), "{name} reports {gone:?}, which is gone");
+            }
+        }
+        checked.push(name);
+    }
+    let must = [
+        "debian-bookworm-min",
+        "debian-bookworm-upgraded",
+        "debian-bookworm-upgraded-zstd",
+        "debian-sid-min",
+        "dpkg-symlink-db",
+        "dpkg-hardlink",
+        "dpkg-deleted",
+        "distroless-python",
+        "fx-debian-dist-upgrade",
+        "fx-alpine37",
+        "fx-ubuntu1804",
+    ];
+    for name in must {
+        assert!(checked.iter().any(|checked| checked == name), "{name} was not checked");
+    }
+}
+
+#[test]
+fn a_layer_brings_upgrades_and_removes() {
+    let context = Context::new();
+    two_layers().oci_layout(&context.path().join("image"), Encoding::Gzip);
+    let text = context.ok(&["packages", "--offline", "--format", "tsv", "oci:image"]);
+    let names: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(names.len(), 2);
+    assert_eq!(names[0][..6], ["deb", "a", "1.0-2", "amd64", "a", "1.0-2"]);
+    assert_eq!(names[1][1], "c");
+    assert_eq!(names[0][6], names[1][6]);
+    let layers = context.ok(&["layers", "--offline", "--format", "json", "oci:image"]);
+    let layers: serde_json::Value = serde_json::from_str(&layers).unwrap();
+    let packages = &layers["layers"][1]["packages"];
+    assert_eq!(packages, &serde_json::json!({"installed": 1, "upgraded": 1, "removed": 1}));
+    assert_eq!(layers["layers"][1]["command"], "apt-get upgrade");
+}
+
+#[test]
+fn every_form_of_an_image_has_the_same_packages() {
+    let context = Context::new();
+    let image = two_layers();
+    for (name, encoding) in [("gz", Encoding::Gzip), ("zst", Encoding::Zstd), ("plain", Encoding::Plain)] {
+        image.oci_layout(&context.path().join(name), encoding);
+    }
+    fs::write(context.path().join("oci.tar"), image.oci_archive(Encoding::Gzip)).unwrap();
+    fs::write(context.path().join("oci.tar.zst"), Encoding::Zstd.encode(&image.oci_archive(Encoding::Gzip)))
+        .unwrap();
+    fs::write(context.path().join("docker.tar"), image.docker_archive()).unwrap();
+    fs::write(context.path().join("docker.tar.gz"), Encoding::Gzip.encode(&image.docker_archive())).unwrap();
+    let references = [
+        "oci:gz",
+        "oci:zst:latest",
+        "oci:plain",
+        "oci-archive:oci.tar",
+        "oci-archive:oci.tar.zst",
+        "docker-archive:docker.tar",
+        "docker-archive:docker.tar.gz:example:1",
+    ];
+    let without_layer = |text: String| {
+        text.lines().map(|line| line.split('\t').take(6).collect::<Vec<_>>().join("\t")).collect::<Vec<_>>()
+    };
+    let first = without_layer(context.ok(&["packages", "--offline", "--format", "tsv", references[0]]));
+    assert_eq!(first.len(), 2);
+    for reference in references {
+        let text = context.ok(&["packages", "--offline", "--format", "tsv", reference]);
+        assert_eq!(without_layer(text), first, "{reference}");
+    }
+}
+
+#[test]
+fn a_root_file_system_in_a_folder_is_read() {
+    let context = Context::new();
+    let root = context.path().join("root");
+    fs::create_dir_all(root.join("var/lib/dpkg")).unwrap();
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/os-release"), crate::BOOKWORM).unwrap();
+    fs::write(root.join("var/lib/dpkg/status"), limpid_testkit::dpkg_status(&[("a", "1", "")])).unwrap();
+    // Leads out of the root: not followed.
+    std::os::unix::fs::symlink("/etc/passwd", root.join("etc/alpine-release")).unwrap();
+    let text = context.ok(&["packages", "--offline", "--format", "tsv", "dir:root"]);
+    assert!(text.starts_with("deb\ta\t1\t"), "{text}");
+    assert_eq!(text.lines().count(), 1);
+}
