@@ -34,7 +34,10 @@ fn zlib_rs(compressed: &[u8]) -> Result<u64, Box<dyn Error>> {
     }
 }
 
-fn rate(decode: fn(&[u8]) -> Result<u64, Box<dyn Error>>, compressed: &[u8]) -> Result<f64, Box<dyn Error>> {
+/// Decodes a whole stream and says how many bytes came out.
+type Decode = fn(&[u8]) -> Result<u64, Box<dyn Error>>;
+
+fn rate(decode: Decode, compressed: &[u8]) -> Result<f64, Box<dyn Error>> {
     let start = Instant::now();
     let size = decode(compressed)?;
     Ok(size as f64 / start.elapsed().as_secs_f64() / 1e6)
