@@ -25,6 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Images that are built from the shared recipes, with the part of the recipe that makes them.
 const IMAGES: &[(&str, &str)] = &[
     ("debian-bookworm-min", "debian_min"),
+    ("debian-trixie-min", "debian_min"),
     ("debian-sid-min", "debian_min"),
     ("debian-bookworm-upgraded", "debian_bookworm_upgraded"),
     ("distroless-python", "distroless"),
@@ -134,7 +135,7 @@ fn build_images(shared: &Path, images: &Path) -> anyhow::Result<bool> {
             "fixtures" => command.arg(recipe.join("tools/fixtures.sh")),
             part => command.arg(recipe.join("build.sh")).arg(part),
         };
-        succeeded(command.env("ROOT", images).env("SUITES", "bookworm sid").current_dir(images))?;
+        succeeded(command.env("ROOT", images).env("SUITES", "bookworm trixie sid").current_dir(images))?;
     }
     let zstd = images.join("debian-bookworm-upgraded-zstd/oci");
     if !zstd.is_dir() {

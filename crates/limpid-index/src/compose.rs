@@ -31,6 +31,8 @@ pub(crate) struct Composition {
     pub(crate) steps: Vec<(Digest, PackageDiff)>,
     /// The distribution of the image as it stands.
     pub(crate) distribution: Option<Distribution>,
+    /// Whether the image as it stands has any package.
+    pub(crate) has_packages: bool,
     /// What has to be read again before the composition is right.
     pub(crate) missing: BTreeSet<Missing>,
     /// Links that lead nowhere or in circles, for the report.
@@ -63,6 +65,7 @@ pub(crate) fn compose(
         composition.steps.push((key, diff(&before, &after)));
         before = after;
     }
+    composition.has_packages = !before.is_empty();
     composition
 }
 

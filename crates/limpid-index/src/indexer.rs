@@ -177,7 +177,11 @@ impl Indexer<'_> {
         Ok(ImageRecord {
             metadata,
             nodes,
-            release: distribution.as_ref().map(limpid_match::release).unwrap_or_default(),
+            release: distribution
+                .as_ref()
+                .filter(|_| composition.has_packages)
+                .map(limpid_match::release)
+                .unwrap_or_default(),
             distribution,
             problems,
             indexer_state: indexer_state(),

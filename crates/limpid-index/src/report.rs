@@ -158,7 +158,8 @@ fn coverage(
 }
 
 fn support(image: &ImageRecord, today: &str) -> Support {
-    if image.release.is_empty() { Support::Unknown } else { limpid_match::support(&image.release, today) }
+    let release = image.distribution.as_ref().map(limpid_match::release);
+    release.map_or(Support::Unknown, |release| limpid_match::support(&release, today))
 }
 
 /// Notes the documents that speak for packages of a kind in a release, or says why none does.

@@ -43,7 +43,8 @@ pub struct ImageRecord {
     pub nodes: Vec<NodeId>,
     /// The distribution of the image as it stands.
     pub distribution: Option<Distribution>,
-    /// Its release, as [`Context::release`] has it; empty for unknown.
+    /// The release that its packages are judged by, as [`Context::release`] has it; empty if that is unknown or
+    /// the image has no packages, so that nothing can be said of it.
     pub release: String,
     /// What could not be read, by layer.
     pub problems: Vec<LayerProblem>,

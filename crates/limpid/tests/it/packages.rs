@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use limpid_store::Store as _;
 use limpid_testkit::{Encoding, corpus, require_or_skip};
 
 use crate::{Context, two_layers};
@@ -112,6 +113,11 @@ fn every_form_of_an_image_has_the_same_packages() {
     for reference in references {
         let text = context.ok(&["packages", "--offline", "--format", "tsv", reference]);
         assert_eq!(without_layer(text), first, "{reference}");
+    }
+    let store = limpid_store::SqliteStore::open(&context.path().join("store.db")).unwrap();
+    let nodes = |reference: &str| store.image_by_reference(reference).unwrap().unwrap().1.nodes;
+    for reference in references {
+        assert_eq!(nodes(reference), nodes(references[0]), "{reference} has package set nodes of its own");
     }
 }
 

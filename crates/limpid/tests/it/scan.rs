@@ -189,5 +189,11 @@ fn advisories_of_ones_own_are_read_and_replaced() {
     fs::write(context.path().join("own.json"), record("1.0-2")).unwrap();
     assert_eq!(context.ok(&["feeds", "import", "own.json"]), "1 new, 1 gone, 0 as before\n");
     assert!(!context.ok(&["--offline", "scan", "oci:image"]).contains("Defcon1"));
-    assert!(context.ok(&["affected", "OWN-1"]).contains("0 of 1 images"));
+    // An image without packages is not one that was found clean.
+    let bare = limpid_testkit::ImageBuilder::new()
+        .layer("ADD", &Layer::new().file("etc/os-release", crate::BOOKWORM));
+    bare.oci_layout(&context.path().join("bare"), Encoding::Gzip);
+    context.ok(&["--offline", "scan", "oci:bare"]);
+    let share = context.ok(&["affected", "OWN-1"]);
+    assert!(share.contains("0 of 1 images") && share.contains("1 more cannot be judged"), "{share}");
 }
