@@ -150,7 +150,7 @@ fn build_images(shared: &Path, images: &Path) -> anyhow::Result<bool> {
     for entry in std::fs::read_dir(images)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let folder = images.join(&name);
-        if folder.join("oci").is_dir() && !folder.join(format!("{name}.packages.tsv")).is_file() {
+        if folder.join("oci/index.json").is_file() && !folder.join(format!("{name}.packages.tsv")).is_file() {
             without_truth.push(name);
         }
     }
