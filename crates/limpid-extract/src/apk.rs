@@ -60,7 +60,11 @@ impl Extractor for ApkInstalled {
         }
         packages.sort_unstable();
         packages.dedup();
-        Ok(Extracted { record: Record::Packages(packages), problems: problems.into_vec() })
+        Ok(Extracted {
+            record: Record::Packages(packages),
+            owners: Vec::new(),
+            problems: problems.into_vec(),
+        })
     }
 }
 

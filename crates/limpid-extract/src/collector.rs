@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use limpid_model::{ExtractorVersion, FileRecord, LayerFindings, Problem, Record, TreeEntry, TreeEntryKind};
+use limpid_model::{
+    ExtractorVersion, FileOwner, FileRecord, LayerFindings, Problem, Record, TreeEntry, TreeEntryKind,
+};
 
 use crate::extractor::{Anchor, Extractor};
 
@@ -59,7 +61,7 @@ pub struct LayerCollector<'a> {
     entries: Vec<Option<TreeEntry>>,
     /// Where a path's entry stands: a later entry of the same path takes its place.
     places: HashMap<String, usize>,
-    records: BTreeMap<(String, String), Record>,
+    records: BTreeMap<(String, String), (Record, Vec<FileOwner>)>,
     problems: BTreeSet<Problem>,
     dropped: u64,
 }
@@ -118,24 +120,24 @@ impl<'a> LayerCollector<'a> {
     pub fn content(&mut self, path: &str, bytes: &[u8]) {
         let wanting: Vec<&dyn Extractor> = self.wanting(path).collect();
         for extractor in wanting {
-            let record = if bytes.len() as u64 > extractor.limit() {
+            let read = if bytes.len() as u64 > extractor.limit() {
                 self.problem(path, format!("it has more than {} bytes", extractor.limit()));
-                Record::Unreadable
+                (Record::Unreadable, Vec::new())
             } else {
                 match extractor.extract(path, bytes) {
                     Ok(extracted) => {
                         for reason in extracted.problems {
                             self.problem(path, reason);
                         }
-                        extracted.record
+                        (extracted.record, extracted.owners)
                     }
                     Err(error) => {
                         self.problem(path, error.to_string());
-                        Record::Unreadable
+                        (Record::Unreadable, Vec::new())
                     }
                 }
             };
-            self.records.insert((path.to_owned(), extractor.name().to_owned()), record);
+            self.records.insert((path.to_owned(), extractor.name().to_owned()), read);
         }
     }
 
@@ -182,10 +184,11 @@ impl<'a> LayerCollector<'a> {
             })
             .collect();
         extractors.sort();
-        let records = self.records.into_iter().map(|((path, extractor), record)| FileRecord {
+        let records = self.records.into_iter().map(|((path, extractor), (record, owners))| FileRecord {
             path,
             extractor,
             record,
+            owners,
         });
         LayerFindings {
             extractors,
@@ -210,7 +213,7 @@ impl<'a> LayerCollector<'a> {
         self.problem(path, reason);
         let names: Vec<&str> = self.wanting(path).map(|extractor| extractor.name()).collect();
         for name in names {
-            self.records.insert((path.to_owned(), name.to_owned()), Record::Unreadable);
+            self.records.insert((path.to_owned(), name.to_owned()), (Record::Unreadable, Vec::new()));
         }
     }
 

@@ -132,7 +132,7 @@ fn read(content: &[u8], installed_by_default: bool) -> Result<Extracted, Extract
     }
     let mut packages: Vec<Package> = packages.into_values().flatten().collect();
     packages.sort_unstable();
-    Ok(Extracted { record: Record::Packages(packages), problems: problems.into_vec() })
+    Ok(Extracted { record: Record::Packages(packages), owners: Vec::new(), problems: problems.into_vec() })
 }
 
 fn package(

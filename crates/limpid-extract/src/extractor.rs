@@ -1,6 +1,6 @@
 //! The contract between extractors and those who run them.
 
-use limpid_model::Record;
+use limpid_model::{FileOwner, Record};
 
 /// Reads one kind of file.
 ///
@@ -64,13 +64,15 @@ impl Anchor {
 pub struct Extracted {
     /// The facts.
     pub record: Record,
+    /// Which package put which files there, where the file says so.
+    pub owners: Vec<FileOwner>,
     /// Parts of the file that could not be read (a bad stanza), one sentence each; few.
     pub problems: Vec<String>,
 }
 
 impl From<Record> for Extracted {
     fn from(record: Record) -> Self {
-        Self { record, problems: Vec::new() }
+        Self { record, owners: Vec::new(), problems: Vec::new() }
     }
 }
 

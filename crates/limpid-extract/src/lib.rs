@@ -20,6 +20,7 @@ pub mod distribution;
 mod dpkg;
 mod extractor;
 mod os_release;
+pub mod ownership;
 mod release_files;
 mod releases;
 

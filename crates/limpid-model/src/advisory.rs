@@ -61,6 +61,8 @@ pub struct Affected {
     pub module: String,
     /// CPE of the product, empty for none.
     pub cpe: String,
+    /// The announcement that brought the fix (`DSA-3142-1`, `USN-2485-1`, `RHSA-2015:0090`), empty for none.
+    pub notice: String,
     /// The source's own words for the state (`resolved`, `open; postponed: minor issue`).
     pub state_word: String,
     /// The severity that the source gives it for this package and release, normalised; `None` if it gives none.

@@ -63,6 +63,18 @@ pub struct FileRecord {
     pub extractor: String,
     /// What the file says.
     pub record: Record,
+    /// Which package put which files there, where the file says so.
+    pub owners: Vec<FileOwner>,
+}
+
+/// The files of one package that something else could claim to have brought (see
+/// `limpid_extract::ownership`): by hash, since only the question "who owns this path?" is ever asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FileOwner {
+    /// Name of the package, empty if the database names its files after its packages (dpkg's `NAME.list`).
+    pub package: String,
+    /// Hashes of the paths, sorted.
+    pub paths: Vec<u64>,
 }
 
 /// The facts of a file.
@@ -78,6 +90,10 @@ pub enum Record {
     /// The file could not be read; the reason is in the layer's problems. Whatever a lower layer's file of
     /// the same path said is gone all the same.
     Unreadable,
+    /// The file names repositories that the image's packages come from (Red Hat's content sets), sorted.
+    Repositories(Vec<String>),
+    /// The file says which repository each package came from: (package as the file names it, repository), sorted.
+    Origins(Vec<(String, String)>),
 }
 
 /// Something that could not be read, for the report's coverage block.

@@ -19,7 +19,9 @@ pub use advisory::{Advisory, AdvisoryDetails, Affected, AffectedState, PackageKi
 pub use diff::{PackageDiff, PlacedOccurrence};
 pub use digest::{Digest, DigestError, Hasher};
 pub use distribution::{Context, Distribution, Occurrence, Owner};
-pub use findings::{ExtractorVersion, FileRecord, LayerFindings, Problem, Record, TreeEntry, TreeEntryKind};
+pub use findings::{
+    ExtractorVersion, FileOwner, FileRecord, LayerFindings, Problem, Record, TreeEntry, TreeEntryKind,
+};
 pub use image::{ImageMetadata, LayerMetadata, Platform, PlatformError};
 pub use package::{Package, PackageFact, PackageType, UnknownPackageType};
 pub use report::{

@@ -17,11 +17,20 @@ pub enum PackageType {
     Apk,
     /// An RPM package.
     Rpm,
+    /// A package of Arch Linux and its kin (pacman).
+    Alpm,
+    /// A Gentoo package (portage).
+    Ebuild,
+    /// A package of OpenWrt, Yocto and their kin (opkg).
+    Opkg,
+    /// Something that no package manager put there, such as a kernel.
+    Generic,
 }
 
 impl PackageType {
     /// Every kind that Limpid knows.
-    pub const ALL: [Self; 3] = [Self::Deb, Self::Apk, Self::Rpm];
+    pub const ALL: [Self; 7] =
+        [Self::Deb, Self::Apk, Self::Rpm, Self::Alpm, Self::Ebuild, Self::Opkg, Self::Generic];
 
     /// purl's type name.
     pub const fn name(self) -> &'static str {
@@ -29,6 +38,10 @@ impl PackageType {
             Self::Deb => "deb",
             Self::Apk => "apk",
             Self::Rpm => "rpm",
+            Self::Alpm => "alpm",
+            Self::Ebuild => "ebuild",
+            Self::Opkg => "opkg",
+            Self::Generic => "generic",
         }
     }
 }

@@ -82,6 +82,7 @@ impl FeedUpdate for SqliteUpdate {
                 arches: range.arches,
                 module: range.module,
                 cpe: range.cpe,
+                notice: range.notice,
                 state_word: range.state_word,
                 severity: range.severity,
                 severity_word: range.severity_word,

@@ -1,0 +1,73 @@
+//! Which files of packages something else could claim to have brought, and how their paths are kept.
+//!
+//! A distribution's package may hold what a language's own tools see as an installed package of theirs
+//! (`python3-requests` holds `requests-2.28.1.egg-info`), or a program that carries its libraries inside. Whoever
+//! judges such a file must know whose it is: a fix of the distribution is then what counts. Of the hundred
+//! thousands of paths of an image only those that somebody could claim are kept, each as 64 bits of its SHA-256.
+
+use limpid_model::Digest;
+
+/// Directories that hold programs: anything in them may be an executable with libraries linked in.
+const PROGRAM_DIRECTORIES: [&str; 6] =
+    ["bin/", "sbin/", "usr/bin/", "usr/sbin/", "usr/local/bin/", "usr/libexec/"];
+
+/// Endings of files that name a package of a language, or are one.
+const ENDINGS: [&str; 19] = [
+    "/METADATA",
+    "/PKG-INFO",
+    ".egg-info",
+    "/package.json",
+    "/package-lock.json",
+    "/composer.lock",
+    "/installed.json",
+    "/Gemfile.lock",
+    "/Cargo.lock",
+    "/go.mod",
+    "/pom.properties",
+    ".gemspec",
+    ".jar",
+    ".war",
+    ".ear",
+    ".hpi",
+    ".nupkg",
+    ".deps.json",
+    ".whl",
+];
+
+/// Whether something beside the package manager could claim to have brought the file at this (normalised) path.
+pub fn is_claimable(path: &str) -> bool {
+    ENDINGS.iter().any(|ending| path.ends_with(ending))
+        || PROGRAM_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
+}
+
+/// What stands for a (normalised) path: the first eight bytes of its SHA-256, big-endian.
+pub fn path_hash(path: &str) -> u64 {
+    let digest = Digest::of(path.as_bytes());
+    digest.as_bytes().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_languages_see_and_programs_can_be_claimed() {
+        for path in [
+            "usr/lib/python3/dist-packages/requests-2.28.1.egg-info",
+            "usr/lib/python3/dist-packages/six-1.16.0.dist-info/METADATA",
+            "usr/share/nodejs/semver/package.json",
+            "usr/share/java/log4j-core.jar",
+            "usr/bin/kubectl",
+        ] {
+            assert!(is_claimable(path), "{path}");
+        }
+        assert!(!is_claimable("usr/share/doc/libc6/copyright"));
+        assert!(!is_claimable("usr/lib/x86_64-linux-gnu/libc.so.6"));
+    }
+
+    #[test]
+    fn hashes_are_the_beginning_of_sha_256() {
+        // The SHA-256 of `abc` (FIPS 180-2, B.1).
+        assert_eq!(path_hash("abc"), 0xba78_16bf_8f01_cfea);
+    }
+}
