@@ -43,7 +43,7 @@ pub trait Feed: Send + Sync {
     /// Reads one document, compressed or not, and hands over its advisories one at a time.
     ///
     /// The same id may be handed over many times (once for each package, release or notice):
-    /// [`merge`](crate::merge) joins them. On an error the advisories handed over so far should be dropped.
+    /// whoever takes them joins them. On an error the advisories handed over so far should be dropped.
     fn parse(
         &self,
         document: &Document,

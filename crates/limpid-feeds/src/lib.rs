@@ -20,7 +20,6 @@ mod fetch;
 mod json;
 mod limits;
 mod local;
-mod merge;
 
 pub use alpine_secdb::AlpineSecdb;
 pub use debian_tracker::DebianTracker;
@@ -30,4 +29,3 @@ pub use feed::{Document, FEEDS, Feed, ParseSummary, Sink, SinkError, feed_named,
 pub use fetch::{FetchError, FetchOptions, Fetched, Fetcher, Mirror, Validators};
 pub use limits::Limits;
 pub use local::{LOCAL_FEED, Local};
-pub use merge::merge;

@@ -7,7 +7,7 @@
 
 use std::io::Read;
 
-use limpid_model::{Advisory, AdvisoryDetails, Affected, AffectedState, PackageKind, Severity};
+use limpid_model::{Advisory, AdvisoryDetails, Affected, AffectedState, Cvss, PackageKind, Severity};
 use serde::Deserialize;
 
 use crate::error::FeedError;
@@ -90,6 +90,14 @@ struct Event {
     fixed: Option<String>,
 }
 
+/// The vectors that a record gives, sorted.
+fn cvss(scores: Vec<Score>) -> Vec<Cvss> {
+    let mut cvss: Vec<Cvss> =
+        scores.into_iter().map(|score| Cvss { source: String::new(), vector: score.score }).collect();
+    cvss.sort();
+    cvss
+}
+
 impl Feed for Local {
     fn name(&self) -> &'static str {
         LOCAL_FEED
@@ -162,7 +170,9 @@ fn advisory(record: Osv) -> Result<Advisory, String> {
             description,
             severity: severity.unwrap_or_default(),
             severity_word: record.database_specific.severity,
-            cvss: record.severity.into_iter().map(|score| score.score).collect(),
+            cvss: cvss(record.severity),
+            weaknesses: Vec::new(),
+            exploited: None,
             links: record.references.into_iter().map(|reference| reference.url).collect(),
             published: record.published,
             modified: record.modified,

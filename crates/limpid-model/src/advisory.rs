@@ -26,8 +26,12 @@ pub struct AdvisoryDetails {
     pub severity: Severity,
     /// The source's own word for it, empty for none.
     pub severity_word: String,
-    /// CVSS vectors, as written.
-    pub cvss: Vec<String>,
+    /// CVSS vectors, with who gave them, sorted.
+    pub cvss: Vec<Cvss>,
+    /// Kinds of weakness (`CWE-787`), sorted.
+    pub weaknesses: Vec<String>,
+    /// That it is known to be exploited, where the source says so.
+    pub exploited: Option<Exploited>,
     /// Where to read more.
     pub links: Vec<String>,
     /// RFC 3339, empty for none.
@@ -36,6 +40,70 @@ pub struct AdvisoryDetails {
     pub modified: String,
     /// RFC 3339; not empty if the source took the advisory back.
     pub withdrawn: String,
+}
+
+impl AdvisoryDetails {
+    /// Adds what the same feed says of the same id in another place.
+    ///
+    /// Lists are united and sorted. Of single values the first that is not empty stays, except that the
+    /// severity is the higher one, `published` the earliest, `modified` the latest: so the order of the parts
+    /// matters for the description alone. It counts as withdrawn only if both are.
+    pub fn merge(&mut self, other: Self) {
+        unite(&mut self.aliases, other.aliases);
+        unite(&mut self.cvss, other.cvss);
+        unite(&mut self.weaknesses, other.weaknesses);
+        unite(&mut self.links, other.links);
+        if self.description.is_empty() {
+            self.description = other.description;
+        }
+        if self.exploited.is_none() {
+            self.exploited = other.exploited;
+        }
+        if other.severity > self.severity || self.severity_word.is_empty() {
+            self.severity = other.severity;
+            self.severity_word = other.severity_word;
+        }
+        if self.published.is_empty() || (!other.published.is_empty() && other.published < self.published) {
+            self.published = other.published;
+        }
+        if other.modified > self.modified {
+            self.modified = other.modified;
+        }
+        if other.withdrawn.is_empty() {
+            self.withdrawn.clear();
+        }
+    }
+}
+
+fn unite<T: Ord>(into: &mut Vec<T>, other: Vec<T>) {
+    if other.is_empty() {
+        return;
+    }
+    into.extend(other);
+    into.sort();
+    into.dedup();
+}
+
+/// A CVSS vector and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Cvss {
+    /// Who (`nvd`, `CISA-ADP`, the CVE numbering authority's short name); empty for the feed itself.
+    pub source: String,
+    /// The vector, as written (`CVSS:3.1/AV:N/…`; version 2 without a prefix).
+    pub vector: String,
+}
+
+/// What a catalogue of exploited vulnerabilities says of one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Exploited {
+    /// The day it was added (`YYYY-MM-DD`).
+    pub added: String,
+    /// The day by which the catalogue wants it fixed (`YYYY-MM-DD`), empty for none.
+    pub due: String,
+    /// Whether ransomware is known to use it.
+    pub by_ransomware: bool,
+    /// What the catalogue tells people to do, empty for nothing.
+    pub action: String,
 }
 
 /// What an advisory says of one package in one release: the unit that is stored, compared and matched.
@@ -99,4 +167,28 @@ pub enum AffectedState {
     NotAffected,
     /// The source does not know yet.
     Undetermined,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_the_parts_does_not_matter() {
+        let part = |alias: &str, date: &str, severity, word: &str| AdvisoryDetails {
+            aliases: vec![alias.to_owned()],
+            published: date.to_owned(),
+            severity,
+            severity_word: word.to_owned(),
+            ..AdvisoryDetails::default()
+        };
+        let a = part("DSA-2896-1", "2014-04-07", Severity::Unknown, "");
+        let b = part("DSA-2896-2", "2014-04-08", Severity::High, "high");
+        let (mut ab, mut ba) = (a.clone(), b.clone());
+        ab.merge(b);
+        ba.merge(a);
+        assert_eq!(ab, ba);
+        assert_eq!(ab.aliases, ["DSA-2896-1", "DSA-2896-2"]);
+        assert_eq!((ab.severity_word.as_str(), ab.published.as_str()), ("high", "2014-04-07"));
+    }
 }

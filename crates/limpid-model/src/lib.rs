@@ -15,7 +15,7 @@ mod report;
 mod severity;
 mod verdict;
 
-pub use advisory::{Advisory, AdvisoryDetails, Affected, AffectedState, PackageKind};
+pub use advisory::{Advisory, AdvisoryDetails, Affected, AffectedState, Cvss, Exploited, PackageKind};
 pub use diff::{PackageDiff, PlacedOccurrence};
 pub use digest::{Digest, DigestError, Hasher};
 pub use distribution::{Context, Distribution, Occurrence, Owner};

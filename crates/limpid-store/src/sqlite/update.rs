@@ -3,8 +3,8 @@
 //! A row of `affected` is the whole of what an advisory says of a package in a release. Rows are compared by
 //! all their bytes, so nothing that changes is missed; a row that changed is closed and a new one opened.
 
-use limpid_model::Advisory;
-use rusqlite::{Connection, TransactionBehavior, params};
+use limpid_model::{Advisory, AdvisoryDetails};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::feeds::{AffectedBody, feed_id, revision};
 use super::{count, integer};
@@ -50,6 +50,36 @@ impl SqliteUpdate {
     }
 }
 
+impl SqliteUpdate {
+    /// Stages details; what came of the same id before is joined with them.
+    fn stage_details(&self, id: &str, mut details: AdvisoryDetails) -> Result<()> {
+        let before: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT body FROM stage_advisory WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        if let Some(body) = before {
+            let mut joined: AdvisoryDetails = codec::decode(&body, "an advisory's details")?;
+            if joined == details {
+                return Ok(());
+            }
+            joined.merge(details);
+            details = joined;
+        }
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO stage_advisory (id, body, severity, severity_word) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                id,
+                codec::encode(&details)?,
+                details.severity as i64,
+                details.severity_word
+            ])?;
+        Ok(())
+    }
+}
+
 impl FeedUpdate for SqliteUpdate {
     fn add(&mut self, advisory: Advisory) -> Result<()> {
         let Advisory { id, details, affected } = advisory;
@@ -59,16 +89,7 @@ impl FeedUpdate for SqliteUpdate {
         for name in &details.aliases {
             alias.execute(params![name, id])?;
         }
-        self.connection
-            .prepare_cached(
-                "INSERT OR IGNORE INTO stage_advisory (id, body, severity, severity_word) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![
-                id,
-                codec::encode(&details)?,
-                details.severity as i64,
-                details.severity_word
-            ])?;
+        self.stage_details(&id, details)?;
         let mut insert = self.connection.prepare_cached(
             "INSERT OR IGNORE INTO stage_affected (package, release, id, body) VALUES (?1, ?2, ?3, ?4)",
         )?;
