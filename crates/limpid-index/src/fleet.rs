@@ -46,13 +46,14 @@ pub struct AffectedPackage {
     pub command: String,
 }
 
-/// Which images in the store have the vulnerability with this id or alias.
+/// Which images in the store have the vulnerability with this id or alias, by the advisories of a revision.
 ///
 /// The share is `images.len()` of `answerable`: images of which no feed in the store speaks, and unknown
 /// ones, are counted apart.
-pub fn affected(store: &dyn Store, id: &str) -> Result<Affected, Error> {
-    let records = store.advisories(id)?;
-    let ids: BTreeSet<String> = records.iter().map(|record| record.advisory.id.clone()).collect();
+pub fn affected(store: &dyn Store, id: &str, at: u64) -> Result<Affected, Error> {
+    let records = store.advisories(id, at)?;
+    let ids: BTreeSet<String> =
+        records.iter().map(|record| record.advisory.vulnerability().to_owned()).collect();
     let named: BTreeSet<(&str, &str)> = records
         .iter()
         .flat_map(|record| &record.advisory.affected)
@@ -66,7 +67,7 @@ pub fn affected(store: &dyn Store, id: &str) -> Result<Affected, Error> {
                 .filter(|(_, occurrence)| named.contains(&(name, occurrence.context.release.as_str()))),
         );
     }
-    let all_verdicts = verdicts(store, &candidates)?;
+    let all_verdicts = verdicts(store, &candidates, at)?;
     let hit = affected_by(&candidates, &all_verdicts, &ids);
     let mut by_image: BTreeMap<ImageId, Vec<OccurrenceId>> = BTreeMap::new();
     for (image, occurrence) in store.images_with(&hit.keys().copied().collect::<Vec<_>>())? {
@@ -78,7 +79,7 @@ pub fn affected(store: &dyn Store, id: &str) -> Result<Affected, Error> {
         let known = match releases.get(&image.release) {
             Some(known) => *known,
             None => {
-                let known = !image.release.is_empty() && !store.feeds_for(&image.release)?.is_empty();
+                let known = !image.release.is_empty() && !store.feeds_for(&image.release, at)?.is_empty();
                 releases.insert(image.release.clone(), known);
                 known
             }

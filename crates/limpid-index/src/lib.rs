@@ -14,6 +14,7 @@ mod report;
 mod tree;
 mod update;
 mod verdicts;
+mod vulnerabilities;
 
 pub use analyse::indexer_state;
 pub use compose::COMPOSER_VERSION;
@@ -21,6 +22,6 @@ pub use error::Error;
 pub use fleet::{Affected, AffectedImage, AffectedPackage, affected};
 pub use indexer::Indexer;
 pub use progress::{Clock, Progress, Quiet};
-pub use report::{Placement, placements, report};
+pub use report::{Moment, Placement, placements, report};
 pub use update::{Outcome, Updated, Updater};
 pub use verdicts::{explain, verdicts};

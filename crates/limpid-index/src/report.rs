@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use limpid_extract::EXTRACTORS;
 use limpid_model::{
     Coverage, ExtractorVersion, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Occurrence,
-    Problem, Report, Standing, Support, Unmatched, Verdict,
+    Problem, Report, Standing, Support, Unmatched, Verdict, Vulnerability,
 };
-use limpid_store::{FeedState, ImageRecord, LayerContents, OccurrenceId, Store};
+use limpid_store::{FeedState, ImageRecord, LayerContents, NEWEST, OccurrenceId, Store};
 
-use crate::{Error, verdicts::verdicts};
+use crate::Error;
+use crate::verdicts::verdicts;
+use crate::vulnerabilities::{positions, severity, vulnerabilities};
 
 type Verdicts = BTreeMap<OccurrenceId, Vec<Verdict>>;
 
@@ -22,10 +24,27 @@ pub struct Placement {
     pub path: String,
 }
 
-/// The report of `image`, which was asked for as `reference`; `today` is `YYYY-MM-DD`.
-pub fn report(store: &dyn Store, image: &ImageRecord, reference: &str, today: &str) -> Result<Report, Error> {
+/// The moment that a report speaks of.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// The revision of the advisories; [`NEWEST`] for the present.
+    pub revision: u64,
+    /// The day (`YYYY-MM-DD`): what is still supported.
+    pub today: &'a str,
+    /// The moment (RFC 3339) if it is not the present, else empty.
+    pub as_of: &'a str,
+}
+
+/// The report of `image`, which was asked for as `reference`, at a moment.
+pub fn report(
+    store: &dyn Store,
+    image: &ImageRecord,
+    reference: &str,
+    moment: Moment<'_>,
+) -> Result<Report, Error> {
+    let revision = if moment.revision == NEWEST { store.revision()? } else { moment.revision };
     let (layers, occurrences) = store.contents(&image.nodes)?;
-    let verdicts = verdicts(store, &occurrences)?;
+    let verdicts = verdicts(store, &occurrences, moment.revision)?;
     let placements = placements(&layers);
     let mut installed: Vec<(OccurrenceId, InstalledPackage)> = Vec::with_capacity(placements.len());
     for (id, placement) in &placements {
@@ -39,25 +58,49 @@ pub fn report(store: &dyn Store, image: &ImageRecord, reference: &str, today: &s
         installed.push((*id, package));
     }
     installed.sort_by(|(_, a), (_, b)| (&a.package, &a.path).cmp(&(&b.package, &b.path)));
-    let mut findings = Vec::new();
-    for (index, (id, _)) in installed.iter().enumerate() {
-        let verdicts = verdicts.get(id).into_iter().flatten();
-        findings.extend(verdicts.map(|verdict| Finding { package: index, verdict: verdict.clone() }));
-    }
+    let reported = |id: &OccurrenceId| verdicts.get(id).into_iter().flatten();
+    let named =
+        installed.iter().flat_map(|(id, _)| reported(id)).map(|verdict| verdict.vulnerability.as_str());
+    let vulnerabilities = vulnerabilities(store, &named.collect(), moment.revision)?;
+    let findings = findings(installed.iter().map(|(id, _)| reported(id)), &vulnerabilities);
     let packages: Vec<InstalledPackage> = installed.into_iter().map(|(_, package)| package).collect();
-    // Packages are sorted, so their index stands for their name.
-    findings.sort_by(|a, b| {
-        let key = |f: &Finding| (std::cmp::Reverse(f.verdict.severity), f.package);
-        key(a).cmp(&key(b)).then_with(|| a.verdict.advisory.cmp(&b.verdict.advisory))
-    });
     Ok(Report {
         reference: reference.to_owned(),
         image: image.metadata.clone(),
         layers: changes(&layers, &verdicts),
-        coverage: coverage(store, image, &packages, today)?,
+        coverage: coverage(store, image, &packages, moment)?,
         packages,
         findings,
+        vulnerabilities,
+        revision,
+        as_of: moment.as_of.to_owned(),
     })
+}
+
+/// The findings of packages, given as each package's verdicts, the worst first.
+fn findings<'a>(
+    packages: impl Iterator<Item = impl Iterator<Item = &'a Verdict>>,
+    vulnerabilities: &[Vulnerability],
+) -> Vec<Finding> {
+    let positions = positions(vulnerabilities);
+    let mut findings = Vec::new();
+    for (package, verdicts) in packages.enumerate() {
+        for verdict in verdicts {
+            let Some(position) = positions.get(verdict.vulnerability.as_str()) else { continue };
+            let (severity, severity_source) = severity(verdict, &vulnerabilities[*position]);
+            findings.push(Finding {
+                package,
+                vulnerability: *position,
+                verdict: verdict.clone(),
+                severity,
+                severity_source,
+            });
+        }
+    }
+    // Packages and vulnerabilities are sorted, so their indices stand for their names.
+    findings
+        .sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.package, finding.vulnerability));
+    findings
 }
 
 /// The occurrences of the image as it stands, each with the layer that brought it and its database file.
@@ -90,7 +133,7 @@ fn changes(layers: &[LayerContents], verdicts: &Verdicts) -> Vec<LayerChange> {
         let verdicts = verdicts.get(id).into_iter().flatten();
         verdicts
             .filter(|verdict| verdict.state.is_affected())
-            .map(|verdict| verdict.advisory.as_str())
+            .map(|verdict| verdict.vulnerability.as_str())
             .collect()
     };
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
@@ -121,7 +164,7 @@ fn coverage(
     store: &dyn Store,
     image: &ImageRecord,
     packages: &[InstalledPackage],
-    today: &str,
+    moment: Moment<'_>,
 ) -> Result<Coverage, Error> {
     let mut feeds: BTreeMap<(String, String), FeedUse> = BTreeMap::new();
     let mut unmatched: BTreeMap<String, u64> = BTreeMap::new();
@@ -129,7 +172,7 @@ fn coverage(
     for package in packages {
         let key = (package.context.release.clone(), package.package.kind);
         if !spoken_for.contains_key(&key) {
-            let verdict = feeds_for(store, &key.0, key.1, &mut feeds)?;
+            let verdict = feeds_for(store, &key.0, key.1, moment.revision, &mut feeds)?;
             spoken_for.insert(key.clone(), verdict);
         }
         if let Some(Err(reason)) = spoken_for.get(&key) {
@@ -148,7 +191,7 @@ fn coverage(
     };
     Ok(Coverage {
         distribution: image.distribution.clone(),
-        support: support(image, today),
+        support: support(image, moment.today),
         standing,
         feeds: feeds.into_values().collect(),
         extractors: extractors(),
@@ -167,6 +210,7 @@ fn feeds_for(
     store: &dyn Store,
     release: &str,
     kind: limpid_model::PackageType,
+    at: u64,
     feeds: &mut BTreeMap<(String, String), FeedUse>,
 ) -> Result<Result<(), String>, Error> {
     if release.is_empty() {
@@ -176,7 +220,7 @@ fn feeds_for(
         return Ok(Err(format!("{kind} packages of {release}: Limpid has no feed that speaks for them")));
     };
     let (mut own, mut published) = (false, false);
-    for (state, _) in store.feeds_for(release)? {
+    for state in store.feeds_for(release, at)? {
         let feed = state.key.feed.as_str();
         if rules.feeds().contains(&feed) {
             published = true;
@@ -233,7 +277,7 @@ pub(crate) fn affected_by<'a>(
     for id in occurrences.keys() {
         let verdicts = verdicts.get(id).into_iter().flatten();
         let mut counting = verdicts.filter(|verdict| verdict.state.is_affected());
-        if let Some(verdict) = counting.find(|verdict| ids.contains(&verdict.advisory)) {
+        if let Some(verdict) = counting.find(|verdict| ids.contains(&verdict.vulnerability)) {
             found.insert(*id, verdict);
         }
     }

@@ -4,26 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_match::{RULES_VERSION, Rules, Statement};
 use limpid_model::{Explanation, Occurrence, Verdict, VerdictState};
-use limpid_store::{OccurrenceId, Store, StoredAffected};
+use limpid_store::{NEWEST, OccurrenceId, Store, StoredAffected};
 
 use crate::Error;
 
-/// The verdicts of each occurrence: those that are affected or undetermined, sorted by advisory.
+/// The verdicts of each occurrence at a revision of the advisories: those that are affected or undetermined, sorted
+/// by vulnerability. Those of the present are kept; those of the past are computed when they are asked for.
 pub fn verdicts(
     store: &dyn Store,
     occurrences: &BTreeMap<OccurrenceId, Occurrence>,
+    at: u64,
 ) -> Result<BTreeMap<OccurrenceId, Vec<Verdict>>, Error> {
     // Read before the advisories: if an update comes between, what is computed here is not kept.
     let revision = store.revision()?;
     let ids: Vec<OccurrenceId> = occurrences.keys().copied().collect();
-    let mut known = store.verdicts(&ids, RULES_VERSION)?;
+    let is_present = at == NEWEST;
+    let mut known = if is_present { store.verdicts(&ids, RULES_VERSION)? } else { BTreeMap::new() };
     let mut by_release: BTreeMap<&str, Vec<(OccurrenceId, &Occurrence)>> = BTreeMap::new();
     for (id, occurrence) in occurrences.iter().filter(|(id, _)| !known.contains_key(id)) {
         by_release.entry(&occurrence.context.release).or_default().push((*id, occurrence));
     }
     let mut fresh = BTreeMap::new();
     for (release, members) in by_release {
-        let statements = statements(store, release, members.iter().map(|(_, occurrence)| *occurrence))?;
+        let statements = statements(store, release, members.iter().map(|(_, occurrence)| *occurrence), at)?;
         for (id, occurrence) in members {
             let joined = limpid_match::join(judge(occurrence, &statements));
             let verdicts = joined.into_iter().map(|(counting, _)| counting.verdict);
@@ -32,24 +35,28 @@ pub fn verdicts(
             fresh.insert(id, verdicts.filter(reported).collect());
         }
     }
-    if !fresh.is_empty() {
+    if is_present && !fresh.is_empty() {
         store.put_verdicts(revision, RULES_VERSION, &fresh)?;
-        known.append(&mut fresh);
     }
+    known.append(&mut fresh);
     Ok(known)
 }
 
-/// Why `occurrence` is affected, or not, by the vulnerability `id`, for each advisory that speaks of it: what
-/// counts, and what it overrules.
+/// Why `occurrence` is affected, or not, by the vulnerabilities or advisories `ids`, at a revision: what counts,
+/// and what it overrules.
 pub fn explain(
     store: &dyn Store,
     occurrence: &Occurrence,
     ids: &BTreeSet<String>,
+    at: u64,
 ) -> Result<Vec<(Explanation, Vec<Explanation>)>, Error> {
-    let statements = statements(store, &occurrence.context.release, [occurrence].into_iter())?;
-    let mut explanations = judge(occurrence, &statements);
-    explanations.retain(|explanation| ids.contains(&explanation.verdict.advisory));
-    Ok(limpid_match::join(explanations))
+    let statements = statements(store, &occurrence.context.release, [occurrence].into_iter(), at)?;
+    let mut joined = limpid_match::join(judge(occurrence, &statements));
+    joined.retain(|(counting, overruled)| {
+        let mut all = std::iter::once(counting).chain(overruled).map(|explanation| &explanation.verdict);
+        all.any(|verdict| ids.contains(&verdict.vulnerability) || ids.contains(&verdict.advisory))
+    });
+    Ok(joined)
 }
 
 type Statements = BTreeMap<String, Vec<StoredAffected>>;
@@ -59,6 +66,7 @@ fn statements<'a>(
     store: &dyn Store,
     release: &str,
     occurrences: impl Iterator<Item = &'a Occurrence>,
+    at: u64,
 ) -> Result<Statements, Error> {
     let mut names = BTreeSet::new();
     for occurrence in occurrences {
@@ -67,7 +75,7 @@ fn statements<'a>(
         }
     }
     let mut statements = Statements::new();
-    for said in store.affected(release, &names.into_iter().collect::<Vec<_>>())? {
+    for said in store.affected(release, &names.into_iter().collect::<Vec<_>>(), at)? {
         statements.entry(said.affected.package.clone()).or_default().push(said);
     }
     Ok(statements)
@@ -85,6 +93,7 @@ fn judge(occurrence: &Occurrence, statements: &Statements) -> Vec<Explanation> {
         let statement = Statement {
             feed: &said.feed,
             advisory: &said.advisory,
+            vulnerability: &said.vulnerability,
             severity: (said.severity, &said.severity_word),
             affected: &said.affected,
         };

@@ -1,12 +1,14 @@
 //! Several statements on one vulnerability of one package become one verdict.
 //!
-//! A package that any channel's fix has reached has the fix. Otherwise the first channel's word counts whose
+//! The operator's own word counts first. Of the others, a package that any channel's fix has reached has the fix. Otherwise the first channel's word counts whose
 //! fix can be installed, the release's own before the extended ones; a release's own channel that has nothing
 //! to offer gives way to an extended one that does, and the verdict names that channel.
 
 use std::collections::BTreeMap;
 
 use limpid_model::{Explanation, VerdictState};
+
+use crate::OWN_FEED;
 
 /// The order in which channels are asked: own first.
 fn channel_rank(channel: &str) -> u8 {
@@ -45,13 +47,13 @@ fn range_rank(state: VerdictState) -> u8 {
     }
 }
 
-/// One explanation for each vulnerability id, in the order of ids: the one that counts, and those it overrules.
+/// One explanation for each vulnerability, in the order of ids, however many advisories speak of it: the one that counts, and those it overrules.
 pub fn join(explanations: Vec<Explanation>) -> Vec<(Explanation, Vec<Explanation>)> {
     let mut by_id: BTreeMap<String, BTreeMap<(String, String), Vec<Explanation>>> = BTreeMap::new();
     for explanation in explanations {
         let verdict = &explanation.verdict;
         let source = (verdict.feed.clone(), verdict.channel.clone());
-        by_id.entry(verdict.advisory.clone()).or_default().entry(source).or_default().push(explanation);
+        by_id.entry(verdict.vulnerability.clone()).or_default().entry(source).or_default().push(explanation);
     }
     let mut joined = Vec::with_capacity(by_id.len());
     for sources in by_id.into_values() {
@@ -67,7 +69,10 @@ pub fn join(explanations: Vec<Explanation>) -> Vec<(Explanation, Vec<Explanation
             overruled.extend(ranges);
         }
         counting.sort_by(|a, b| {
-            let key = |e: &Explanation| (state_rank(e.verdict.state), channel_rank(&e.verdict.channel));
+            let key = |e: &Explanation| {
+                let verdict = &e.verdict;
+                (verdict.feed != OWN_FEED, state_rank(verdict.state), channel_rank(&verdict.channel))
+            };
             key(a).cmp(&key(b)).then_with(|| a.verdict.cmp(&b.verdict))
         });
         let mut counting = counting.into_iter();

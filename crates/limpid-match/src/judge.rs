@@ -33,6 +33,7 @@ pub(crate) fn judge(
     };
     Some(Explanation {
         verdict: Verdict {
+            vulnerability: statement.vulnerability.to_owned(),
             advisory: statement.advisory.to_owned(),
             feed: statement.feed.to_owned(),
             state,
@@ -41,6 +42,7 @@ pub(crate) fn judge(
             severity,
             severity_word: severity_word.to_owned(),
             state_word: affected.state_word.clone(),
+            notice: affected.notice.clone(),
         },
         rule: format!("{distribution}: {word} name and version, in {scheme}'s order"),
         comparison,

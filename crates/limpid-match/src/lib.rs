@@ -9,6 +9,7 @@ mod alpine;
 mod debian;
 mod join;
 mod judge;
+mod rating;
 mod release;
 mod support;
 mod ubuntu;
@@ -17,12 +18,16 @@ use limpid_model::{Affected, Distribution, Explanation, Package, PackageKind, Pa
 use limpid_version::Scheme;
 
 pub use join::join;
+pub use rating::{authority, best_rating, ratings};
 pub use release::{context, release};
 pub use support::support;
 
 /// Raised whenever a verdict on the same package and advisories would change. Verdicts of another version are
 /// computed again.
 pub const RULES_VERSION: u32 = 1;
+
+/// The feed of the operator's own advisories, whose word counts before any other's.
+pub const OWN_FEED: &str = "local";
 
 /// An advisory's statement on a package, with what of the advisory a verdict needs.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +36,8 @@ pub struct Statement<'a> {
     pub feed: &'a str,
     /// The advisory's id.
     pub advisory: &'a str,
+    /// The vulnerability that it is about.
+    pub vulnerability: &'a str,
     /// The severity of the advisory as a whole, and the source's word for it.
     pub severity: (Severity, &'a str),
     /// What it says of the package.

@@ -15,6 +15,22 @@ pub struct Advisory {
     pub affected: Vec<Affected>,
 }
 
+impl Advisory {
+    /// The id of the vulnerability that it is about; see [`vulnerability_id`].
+    pub fn vulnerability(&self) -> &str {
+        vulnerability_id(&self.id, &self.details.aliases)
+    }
+}
+
+/// The id under which what several sources say of one vulnerability comes together: the advisory's own if that
+/// is a CVE's, else the first CVE among its aliases, else its own.
+pub fn vulnerability_id<'a>(id: &'a str, aliases: &'a [String]) -> &'a str {
+    if id.starts_with("CVE-") {
+        return id;
+    }
+    aliases.iter().map(String::as_str).filter(|alias| alias.starts_with("CVE-")).min().unwrap_or(id)
+}
+
 /// What an advisory says beside whom it affects.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AdvisoryDetails {
@@ -172,6 +188,14 @@ pub enum AffectedState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vulnerability_goes_by_its_cve() {
+        let aliases = ["GHSA-jfh8-c2jp-5v3q".to_owned(), "CVE-2021-44228".to_owned()];
+        assert_eq!(vulnerability_id("GHSA-jfh8-c2jp-5v3q", &aliases), "CVE-2021-44228");
+        assert_eq!(vulnerability_id("CVE-2021-45046", &aliases), "CVE-2021-45046");
+        assert_eq!(vulnerability_id("OWN-1", &[]), "OWN-1");
+    }
 
     #[test]
     fn the_order_of_the_parts_does_not_matter() {

@@ -15,7 +15,9 @@ mod report;
 mod severity;
 mod verdict;
 
-pub use advisory::{Advisory, AdvisoryDetails, Affected, AffectedState, Cvss, Exploited, PackageKind};
+pub use advisory::{
+    Advisory, AdvisoryDetails, Affected, AffectedState, Cvss, Exploited, PackageKind, vulnerability_id,
+};
 pub use diff::{PackageDiff, PlacedOccurrence};
 pub use digest::{Digest, DigestError, Hasher};
 pub use distribution::{Context, Distribution, Occurrence, Owner};
@@ -25,8 +27,8 @@ pub use findings::{
 pub use image::{ImageMetadata, LayerMetadata, Platform, PlatformError};
 pub use package::{Package, PackageFact, PackageType, UnknownPackageType};
 pub use report::{
-    Coverage, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Report, Standing, Support,
-    Unmatched,
+    Coverage, Epss, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Rating, Report, Standing,
+    Support, Unmatched, Vulnerability,
 };
 pub use severity::{Severity, UnknownSeverity};
 pub use verdict::{Explanation, Verdict, VerdictState};

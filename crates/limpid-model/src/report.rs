@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Context, Digest, Distribution, ExtractorVersion, ImageMetadata, Package, Problem, Severity, Verdict,
+    Context, Cvss, Digest, Distribution, Exploited, ExtractorVersion, ImageMetadata, Package, Problem,
+    Severity, Verdict,
 };
 
 /// Everything that is known of one image at one revision of the feeds.
@@ -17,8 +18,14 @@ pub struct Report {
     pub layers: Vec<LayerChange>,
     /// The packages of the image as it stands, sorted.
     pub packages: Vec<InstalledPackage>,
-    /// What is vulnerable or undetermined, sorted by severity (worst first), package, advisory.
+    /// What is vulnerable or undetermined, sorted by severity (worst first), package, vulnerability.
     pub findings: Vec<Finding>,
+    /// What is known of the vulnerabilities that `findings` names, sorted by id.
+    pub vulnerabilities: Vec<Vulnerability>,
+    /// The revision of the advisories that it is based on.
+    pub revision: u64,
+    /// The moment that it speaks of (RFC 3339), if that is not the present; empty for the present.
+    pub as_of: String,
     /// What the answer rests on and where it has holes.
     pub coverage: Coverage,
 }
@@ -56,8 +63,64 @@ pub struct InstalledPackage {
 pub struct Finding {
     /// Index into `Report::packages`.
     pub package: usize,
+    /// Index into `Report::vulnerabilities`.
+    pub vulnerability: usize,
     /// The verdict.
     pub verdict: Verdict,
+    /// The severity that counts, of all that sources give.
+    pub severity: Severity,
+    /// Whose word that is: a feed's name, with the authority behind a score (`nvd`, `cve CISA-ADP`); empty if
+    /// nobody says anything.
+    pub severity_source: String,
+}
+
+/// What all feeds together say of a vulnerability.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Vulnerability {
+    /// Its id: a CVE's where there is one.
+    pub id: String,
+    /// Other ids of it, sorted.
+    pub aliases: Vec<String>,
+    /// The first description that is not empty, in the order of feeds.
+    pub description: String,
+    /// Where to read more, sorted.
+    pub links: Vec<String>,
+    /// The earliest date that a source gives (RFC 3339), empty for none.
+    pub published: String,
+    /// The latest date of a change that a source gives (RFC 3339), empty for none.
+    pub modified: String,
+    /// Kinds of weakness (`CWE-787`), sorted.
+    pub weaknesses: Vec<String>,
+    /// Every CVSS vector, with who gave it.
+    pub cvss: Vec<Cvss>,
+    /// Every severity that a source gives, the one that counts first.
+    pub ratings: Vec<Rating>,
+    /// That it is known to be exploited.
+    pub exploited: Option<Exploited>,
+    /// How likely it is to be exploited.
+    pub epss: Option<Epss>,
+}
+
+/// A severity and whose word it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Rating {
+    /// The feed, with the authority behind a score.
+    pub source: String,
+    /// Normalised.
+    pub severity: Severity,
+    /// The source's own word, empty if it gives a score only.
+    pub word: String,
+    /// The CVSS base score in tenths, if it gives one.
+    pub score_tenths: Option<u16>,
+}
+
+/// FIRST's estimate that a vulnerability will be exploited within 30 days, in units of 0.00001.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Epss {
+    /// The probability.
+    pub score: u32,
+    /// The share of all vulnerabilities that score no higher.
+    pub percentile: u32,
 }
 
 /// What a report rests on. A report whose coverage has holes is never called clean.
@@ -163,7 +226,7 @@ impl Report {
     pub fn count_by_severity(&self) -> [u64; 7] {
         let mut counts = [0; 7];
         for finding in self.findings.iter().filter(|finding| finding.verdict.state.is_affected()) {
-            counts[finding.verdict.severity as usize] += 1;
+            counts[finding.severity as usize] += 1;
         }
         counts
     }
@@ -171,7 +234,7 @@ impl Report {
     /// The worst severity among what counts as vulnerable.
     pub fn worst_severity(&self) -> Option<Severity> {
         let affected = self.findings.iter().filter(|finding| finding.verdict.state.is_affected());
-        affected.map(|finding| finding.verdict.severity).max()
+        affected.map(|finding| finding.severity).max()
     }
 
     /// The digest of the layer at `index`, if there is one.

@@ -58,6 +58,8 @@ impl fmt::Display for VerdictState {
 /// A verdict on one vulnerability for one package version in one context.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Verdict {
+    /// The vulnerability's id: a CVE's where the advisory is about one, else the advisory's own.
+    pub vulnerability: String,
     /// The advisory's id.
     pub advisory: String,
     /// The feed that published it.
@@ -74,6 +76,8 @@ pub struct Verdict {
     pub severity_word: String,
     /// The source's own words for the state.
     pub state_word: String,
+    /// The announcement that brought the fix (`DSA-3142-1`), empty for none.
+    pub notice: String,
 }
 
 /// Why a verdict is what it is: what `explain` prints.

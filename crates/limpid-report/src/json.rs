@@ -1,6 +1,6 @@
 //! Limpid's own JSON report. Public interface: fields are only added, `schema` names the version.
 
-use limpid_model::{Report, Severity};
+use limpid_model::{Report, Severity, Vulnerability};
 use serde_json::{Map, Value, json};
 
 /// The report for programs.
@@ -11,8 +11,9 @@ pub fn json(report: &Report) -> String {
         .map(|finding| {
             let verdict = &finding.verdict;
             json!({
-                "id": verdict.advisory,
-                "severity": verdict.severity.name(),
+                "id": verdict.vulnerability,
+                "severity": finding.severity.name(),
+                "severitySource": finding.severity_source,
                 "sourceSeverity": verdict.severity_word,
                 "state": verdict.state.name(),
                 "sourceState": verdict.state_word,
@@ -20,6 +21,8 @@ pub fn json(report: &Report) -> String {
                 "fixedIn": verdict.fixed,
                 "channel": verdict.channel,
                 "feed": verdict.feed,
+                "advisory": verdict.advisory,
+                "notice": verdict.notice,
                 "package": crate::packages::package(report, &report.packages[finding.package]),
             })
         })
@@ -33,6 +36,8 @@ pub fn json(report: &Report) -> String {
     document(&json!({
         "schema": "limpid-report/1",
         "reference": report.reference,
+        "revision": report.revision,
+        "asOf": (!report.as_of.is_empty()).then_some(&report.as_of),
         "image": image(report),
         "summary": {
             "vulnerabilities": counts.iter().sum::<u64>(),
@@ -40,8 +45,51 @@ pub fn json(report: &Report) -> String {
             "packages": report.packages.len(),
         },
         "findings": findings,
+        "vulnerabilities": report.vulnerabilities.iter().map(vulnerability).collect::<Vec<_>>(),
         "coverage": coverage(report),
     }))
+}
+
+/// What is known of a vulnerability.
+fn vulnerability(known: &Vulnerability) -> Value {
+    let ratings: Vec<Value> = known
+        .ratings
+        .iter()
+        .map(|rating| {
+            json!({
+                "source": rating.source,
+                "severity": rating.severity.name(),
+                "word": rating.word,
+                "score": rating.score_tenths.map(|tenths| f64::from(tenths) / 10.0),
+            })
+        })
+        .collect();
+    let cvss: Vec<Value> =
+        known.cvss.iter().map(|cvss| json!({ "source": cvss.source, "vector": cvss.vector })).collect();
+    let exploited = known.exploited.as_ref().map(|exploited| {
+        json!({
+            "added": exploited.added,
+            "due": exploited.due,
+            "byRansomware": exploited.by_ransomware,
+            "action": exploited.action,
+        })
+    });
+    let share = |units: u32| f64::from(units) / 100_000.0;
+    let epss =
+        known.epss.map(|epss| json!({ "score": share(epss.score), "percentile": share(epss.percentile) }));
+    json!({
+        "id": known.id,
+        "aliases": known.aliases,
+        "description": known.description,
+        "severities": ratings,
+        "cvss": cvss,
+        "weaknesses": known.weaknesses,
+        "exploited": exploited,
+        "epss": epss,
+        "published": known.published,
+        "modified": known.modified,
+        "links": known.links,
+    })
 }
 
 /// A value as a document: indented, with a newline at the end.

@@ -10,14 +10,17 @@ use crate::terminal::{Columns, Style, printable};
 pub fn table(report: &Report, style: Style) -> String {
     let digest = report.image.manifest_digest.short();
     let mut text = format!("{} ({digest})\n\n", style.bold(&printable(&report.reference)));
+    if !report.as_of.is_empty() {
+        text.push_str(&format!("As of {}, revision {}.\n\n", report.as_of, report.revision));
+    }
     if !report.findings.is_empty() {
         let head = ["SEVERITY", "ID", "PACKAGE", "INSTALLED", "FIXED IN", "LAYER"];
         let mut columns = Columns::new(&head, &[2, 3, 4]);
         for finding in &report.findings {
             let package = &report.packages[finding.package];
             columns.push(vec![
-                finding.verdict.severity.to_string(),
-                finding.verdict.advisory.clone(),
+                finding.severity.to_string(),
+                finding.verdict.vulnerability.clone(),
                 package.package.name.clone(),
                 package.package.version.clone(),
                 fixed_in(&finding.verdict),
@@ -25,7 +28,7 @@ pub fn table(report: &Report, style: Style) -> String {
             ]);
         }
         text.push_str(&columns.render(style, |row, column, cell| {
-            (column == 0).then(|| style.severity(report.findings[row].verdict.severity, cell))
+            (column == 0).then(|| style.severity(report.findings[row].severity, cell))
         }));
         text.push('\n');
     }

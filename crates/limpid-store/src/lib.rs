@@ -14,6 +14,6 @@ pub use error::{Error, Result};
 pub use sqlite::SqliteStore;
 pub use store::{
     AdvisoryRecord, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet, ImageContents, ImageId, ImageRecord,
-    ImageSummary, LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, PlacedId, Store, StoredAffected,
-    UpdateStats, Validators,
+    ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NEWEST, NodeId, OccurrenceId, PlacedId,
+    Store, StoredAffected, UpdateStats, Validators,
 };

@@ -170,9 +170,14 @@ pub trait FeedUpdate {
     fn commit(self: Box<Self>, outcome: &FeedOutcome) -> Result<UpdateStats>;
 }
 
+/// The newest revision, whatever its number: the present.
+pub const NEWEST: u64 = u64::MAX;
+
 /// What an advisory says of a package, with where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAffected {
+    /// The vulnerability that the advisory is about; see [`limpid_model::vulnerability_id`].
+    pub vulnerability: String,
     /// The feed.
     pub feed: String,
     /// The advisory's id.
@@ -194,6 +199,17 @@ pub struct AdvisoryRecord {
     pub since_revision: u64,
     /// The advisory.
     pub advisory: Advisory,
+}
+
+/// What one feed says of a vulnerability.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knowledge {
+    /// The feed.
+    pub feed: String,
+    /// The advisory's id.
+    pub advisory: String,
+    /// What it says.
+    pub details: AdvisoryDetails,
 }
 
 /// An image in short, for lists.
@@ -264,8 +280,8 @@ pub trait Store: Fleet + Send + Sync {
 
     /// What is known of every feed document, sorted.
     fn feeds(&self) -> Result<Vec<FeedState>>;
-    /// The documents that have something to say of a release, and how many affected ranges.
-    fn feeds_for(&self, release: &str) -> Result<Vec<(FeedState, u64)>>;
+    /// The documents that had something to say of a release at a revision ([`NEWEST`]: now), as they were then.
+    fn feeds_for(&self, release: &str, at: u64) -> Result<Vec<FeedState>>;
     /// Begins an update of a document.
     fn begin_update<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn FeedUpdate + 'a>>;
     /// Notes that a document was asked for and has not changed.
@@ -276,12 +292,18 @@ pub trait Store: Fleet + Send + Sync {
     fn severities(&self, key: &FeedKey) -> Result<BTreeMap<String, u64>>;
     /// The newest revision over all feeds; 0 for none.
     fn revision(&self) -> Result<u64>;
-    /// What current advisories say of the named packages in the release.
-    fn affected(&self, release: &str, names: &[&str]) -> Result<Vec<StoredAffected>>;
-    /// The current advisories with this id or alias, from every feed.
-    fn advisories(&self, id: &str) -> Result<Vec<AdvisoryRecord>>;
-    /// The details of current advisories, by feed and id.
-    fn details(&self, ids: &[(String, String)]) -> Result<Vec<AdvisoryDetails>>;
+    /// The newest revision that was there at a time, in seconds since the epoch; 0 for none.
+    fn revision_at(&self, time: i64) -> Result<u64>;
+    /// When a revision was made, in seconds since the epoch.
+    fn revision_time(&self, revision: u64) -> Result<Option<i64>>;
+    /// What advisories said of the named packages in the release at a revision; nothing of withdrawn ones.
+    fn affected(&self, release: &str, names: &[&str], at: u64) -> Result<Vec<StoredAffected>>;
+    /// The advisories with this id or alias at a revision, from every feed.
+    fn advisories(&self, id: &str, at: u64) -> Result<Vec<AdvisoryRecord>>;
+    /// What every feed said of vulnerabilities at a revision, by [`vulnerability_id`]: sorted by feed and id.
+    ///
+    /// [`vulnerability_id`]: limpid_model::vulnerability_id
+    fn knowledge(&self, vulnerabilities: &[&str], at: u64) -> Result<BTreeMap<String, Vec<Knowledge>>>;
 
     /// The verdicts kept for occurrences, by their package and context; those never computed are missing.
     fn verdicts(

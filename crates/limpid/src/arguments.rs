@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use limpid_model::Platform;
 use limpid_version::Scheme;
 
+use crate::as_of::AsOf;
 use crate::gate::Gate;
 
 const REFERENCES: &str = "\
@@ -93,10 +94,20 @@ pub(crate) struct ImageArguments {
     pub(crate) platform: Option<Platform>,
 }
 
+/// Which moment a question is about.
+#[derive(Debug, Args)]
+pub(crate) struct MomentArguments {
+    /// Answer by what the store knew at a moment: YYYY-MM-DD, an RFC 3339 time, or revision:N
+    #[arg(long, value_name = "MOMENT")]
+    pub(crate) as_of: Option<AsOf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Scan {
     #[command(flatten)]
     pub(crate) image: ImageArguments,
+    #[command(flatten)]
+    pub(crate) moment: MomentArguments,
     /// How to print the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     pub(crate) format: ReportFormat,
@@ -137,6 +148,8 @@ pub(crate) enum PackageFormat {
 pub(crate) struct Layers {
     #[command(flatten)]
     pub(crate) image: ImageArguments,
+    #[command(flatten)]
+    pub(crate) moment: MomentArguments,
     /// How to print the layers
     #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     pub(crate) format: ReportFormat,
@@ -146,6 +159,8 @@ pub(crate) struct Layers {
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) image: ImageArguments,
+    #[command(flatten)]
+    pub(crate) moment: MomentArguments,
     /// The vulnerability, for example CVE-2015-0235
     #[arg(value_name = "ID")]
     pub(crate) id: String,
@@ -153,6 +168,8 @@ pub(crate) struct Explain {
 
 #[derive(Debug, Args)]
 pub(crate) struct Affected {
+    #[command(flatten)]
+    pub(crate) moment: MomentArguments,
     /// The vulnerability, for example CVE-2015-0235
     #[arg(value_name = "ID")]
     pub(crate) id: String,

@@ -3,6 +3,7 @@
 //! Everything is wired here: arguments and environment, the clock, progress, exit codes.
 
 mod arguments;
+mod as_of;
 mod clock;
 mod commands;
 mod error;

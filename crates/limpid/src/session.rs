@@ -12,7 +12,8 @@ use limpid_report::Style;
 use limpid_store::{FeedKey, FeedOutcome, ImageRecord, SqliteStore, Store, UpdateStats};
 
 use crate::arguments::{Global, ImageArguments};
-use crate::clock::{SystemClock, today};
+use crate::as_of::{AsOf, Asked};
+use crate::clock::SystemClock;
 use crate::error::{Error, eprint_line};
 use crate::progress::Bars;
 
@@ -58,19 +59,21 @@ impl<'a> Session<'a> {
         Ok(indexer.index(opened.as_ref(), &image.reference)?.1)
     }
 
-    /// The report of the image, with feeds brought up to date for its distribution.
-    pub(crate) fn report(&self, image: &ImageArguments) -> Result<Report, Error> {
+    /// The report of the image, with feeds brought up to date for its distribution if the present is asked for.
+    pub(crate) fn report(&self, image: &ImageArguments, as_of: Option<AsOf>) -> Result<Report, Error> {
         let record = self.index(image)?;
-        if !record.release.is_empty() {
+        let asked = Asked::new(&self.store, as_of)?;
+        if asked.is_present() && !record.release.is_empty() {
             self.update(&BTreeSet::from([record.release.clone()]), FEED_AGE_SECONDS_MAX)?;
         }
-        Ok(limpid_index::report(&self.store, &record, &image.reference, &today())?)
+        Ok(limpid_index::report(&self.store, &record, &image.reference, asked.moment())?)
     }
 
     /// The report of the image without asking for newer advisories.
     pub(crate) fn report_as_is(&self, image: &ImageArguments) -> Result<Report, Error> {
         let record = self.index(image)?;
-        Ok(limpid_index::report(&self.store, &record, &image.reference, &today())?)
+        let asked = Asked::new(&self.store, None)?;
+        Ok(limpid_index::report(&self.store, &record, &image.reference, asked.moment())?)
     }
 
     /// Updates the feeds that speak for the releases, unless offline. A feed that fails is told of; only if

@@ -1,58 +1,14 @@
-//! Feeds, their revisions, and what current advisories say.
+//! Feeds and their revisions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use limpid_model::{Advisory, AdvisoryDetails, Affected, AffectedState, PackageKind, Severity};
+use limpid_model::Severity;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
 
-use super::{count, texts};
-use crate::store::{AdvisoryRecord, FeedKey, FeedState, StoredAffected, Validators};
+use super::advisories::{AffectedBody, severity};
+use super::{count, integer};
+use crate::store::{FeedKey, FeedState, NEWEST, Validators};
 use crate::{Result, codec};
-
-/// What of [`Affected`] has no column of its own.
-#[derive(Serialize, Deserialize)]
-pub(super) struct AffectedBody {
-    pub(super) package_kind: PackageKind,
-    pub(super) channel: String,
-    pub(super) state: AffectedState,
-    pub(super) introduced: String,
-    pub(super) fixed: String,
-    pub(super) arches: Vec<String>,
-    pub(super) module: String,
-    pub(super) cpe: String,
-    pub(super) notice: String,
-    pub(super) state_word: String,
-    pub(super) severity: Option<Severity>,
-    pub(super) severity_word: String,
-}
-
-impl AffectedBody {
-    fn into_affected(self, package: String, release: String) -> Affected {
-        Affected {
-            package,
-            package_kind: self.package_kind,
-            release,
-            channel: self.channel,
-            state: self.state,
-            introduced: self.introduced,
-            fixed: self.fixed,
-            arches: self.arches,
-            module: self.module,
-            cpe: self.cpe,
-            notice: self.notice,
-            state_word: self.state_word,
-            severity: self.severity,
-            severity_word: self.severity_word,
-        }
-    }
-}
-
-/// A severity column.
-fn severity(value: i64) -> Severity {
-    let severity = usize::try_from(value).ok().and_then(|value| Severity::ALL.get(value));
-    severity.copied().unwrap_or_default()
-}
 
 const FEED_COLUMNS: &str = "f.feed, f.document, f.url, f.parser_version, f.etag, f.last_modified, f.revision,
      f.attempted_at, f.succeeded_at, f.error, f.date, f.records, f.size_bytes";
@@ -79,13 +35,39 @@ pub(super) fn feeds(connection: &Connection) -> Result<Vec<FeedState>> {
     Ok(statement.query_map([], read_feed)?.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn feeds_for(connection: &Connection, release: &str) -> Result<Vec<(FeedState, u64)>> {
+pub(super) fn feeds_for(connection: &Connection, release: &str, at: u64) -> Result<Vec<FeedState>> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {FEED_COLUMNS}, r.records FROM text t JOIN feed_release r ON r.release_text = t.text_id
-         JOIN feed f ON f.feed_id = r.feed_id WHERE t.value = ?1 ORDER BY f.feed, f.document"
+        "SELECT {FEED_COLUMNS}, f.feed_id FROM text t JOIN feed_release r ON r.release_text = t.text_id
+         JOIN feed f ON f.feed_id = r.feed_id WHERE t.value = ?1 AND r.from_revision <= ?2 AND (r.records > 0 OR ?3)
+         ORDER BY f.feed, f.document"
     ))?;
-    let rows = statement.query_map([release], |row| Ok((read_feed(row)?, count(row.get(13)?))))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let rows = statement
+        .query_map(params![release, integer(at), at != NEWEST], |row| Ok((read_feed(row)?, row.get(13)?)))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (mut state, feed_id): (FeedState, i64) = row?;
+        if at != NEWEST {
+            as_it_was(connection, feed_id, at, &mut state)?;
+        }
+        found.push(state);
+    }
+    Ok(found)
+}
+
+/// Turns a document's state back to what it was at a revision: what it rested on, not how attempts went since.
+fn as_it_was(connection: &Connection, feed_id: i64, at: u64, state: &mut FeedState) -> Result<()> {
+    let (revision, date, created_at) = connection
+        .prepare_cached(
+            "SELECT revision, date, created_at FROM revision WHERE feed_id = ?1 AND revision <= ?2
+             ORDER BY revision DESC LIMIT 1",
+        )?
+        .query_row(params![feed_id, integer(at)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    state.revision = count(revision);
+    state.date = date;
+    state.attempted_at = created_at;
+    state.succeeded_at = created_at;
+    state.error.clear();
+    Ok(())
 }
 
 /// The id of a document's row, made if need be.
@@ -136,96 +118,18 @@ pub(super) fn severities(connection: &Connection, key: &FeedKey) -> Result<BTree
     Ok(counts)
 }
 
+pub(super) fn revision_at(connection: &Connection, time: i64) -> Result<u64> {
+    let mut statement = connection
+        .prepare_cached("SELECT coalesce(max(revision), 0) FROM revision WHERE created_at <= ?1")?;
+    Ok(count(statement.query_row([time], |row| row.get(0))?))
+}
+
+pub(super) fn revision_time(connection: &Connection, revision: u64) -> Result<Option<i64>> {
+    let mut statement = connection.prepare_cached("SELECT created_at FROM revision WHERE revision = ?1")?;
+    Ok(statement.query_row([integer(revision)], |row| row.get(0)).optional()?)
+}
+
 pub(super) fn revision(connection: &Connection) -> Result<u64> {
     let mut statement = connection.prepare_cached("SELECT coalesce(max(revision), 0) FROM revision")?;
     Ok(count(statement.query_row([], |row| row.get(0))?))
-}
-
-pub(super) fn affected(
-    connection: &Connection,
-    release: &str,
-    names: &[&str],
-) -> Result<Vec<StoredAffected>> {
-    let Some(release_text) = texts::find(connection, release)? else { return Ok(Vec::new()) };
-    let mut statement = connection.prepare_cached(
-        "SELECT f.feed, i.value, a.body, d.severity, d.severity_word FROM text n
-         JOIN affected a ON a.package_text = n.text_id AND a.release_text = ?2 AND a.to_revision IS NULL
-         JOIN text i ON i.text_id = a.id_text JOIN feed f USING (feed_id)
-         LEFT JOIN advisory d ON d.id_text = a.id_text AND d.feed_id = a.feed_id AND d.to_revision IS NULL
-         WHERE n.value = ?1 ORDER BY i.value, f.feed, a.affected_id",
-    )?;
-    let mut found = Vec::new();
-    for name in names {
-        let mut rows = statement.query(params![name, release_text])?;
-        while let Some(row) = rows.next()? {
-            let body: AffectedBody = codec::decode(&row.get::<_, Vec<u8>>(2)?, "an affected range")?;
-            found.push(StoredAffected {
-                feed: row.get(0)?,
-                advisory: row.get(1)?,
-                severity: row.get::<_, Option<i64>>(3)?.map_or(Severity::Unknown, severity),
-                severity_word: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
-                affected: body.into_affected((*name).to_owned(), release.to_owned()),
-            });
-        }
-    }
-    Ok(found)
-}
-
-pub(super) fn advisories(connection: &Connection, id: &str) -> Result<Vec<AdvisoryRecord>> {
-    let Some(text) = texts::find(connection, id)? else { return Ok(Vec::new()) };
-    let mut aliases = connection.prepare_cached("SELECT id_text FROM alias WHERE alias_text = ?1")?;
-    let mut ids: BTreeSet<i64> = aliases.query_map([text], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    ids.insert(text);
-    let mut statement = connection.prepare_cached(
-        "SELECT f.feed, f.document, d.body, d.from_revision, f.feed_id FROM advisory d JOIN feed f USING (feed_id)
-         WHERE d.id_text = ?1 AND d.to_revision IS NULL ORDER BY f.feed, f.document",
-    )?;
-    let mut found = Vec::new();
-    for id_text in ids {
-        let id = texts::value(connection, id_text)?;
-        let mut rows = statement.query([id_text])?;
-        while let Some(row) = rows.next()? {
-            found.push(AdvisoryRecord {
-                key: FeedKey { feed: row.get(0)?, document: row.get(1)? },
-                since_revision: count(row.get(3)?),
-                advisory: Advisory {
-                    id: id.clone(),
-                    details: codec::decode(&row.get::<_, Vec<u8>>(2)?, "an advisory's details")?,
-                    affected: affected_by(connection, row.get(4)?, id_text)?,
-                },
-            });
-        }
-    }
-    Ok(found)
-}
-
-fn affected_by(connection: &Connection, feed_id: i64, id_text: i64) -> Result<Vec<Affected>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT p.value, r.value, a.body FROM affected a
-         JOIN text p ON p.text_id = a.package_text JOIN text r ON r.text_id = a.release_text
-         WHERE a.id_text = ?2 AND a.feed_id = ?1 AND a.to_revision IS NULL ORDER BY p.value, r.value, a.body",
-    )?;
-    let mut rows = statement.query([feed_id, id_text])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let body: AffectedBody = codec::decode(&row.get::<_, Vec<u8>>(2)?, "an affected range")?;
-        found.push(body.into_affected(row.get(0)?, row.get(1)?));
-    }
-    Ok(found)
-}
-
-pub(super) fn details(connection: &Connection, ids: &[(String, String)]) -> Result<Vec<AdvisoryDetails>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT d.body FROM text t JOIN advisory d ON d.id_text = t.text_id AND d.to_revision IS NULL
-         JOIN feed f USING (feed_id) WHERE t.value = ?2 AND f.feed = ?1 ORDER BY f.document LIMIT 1",
-    )?;
-    let mut found = Vec::with_capacity(ids.len());
-    for (feed, id) in ids {
-        let body: Option<Vec<u8>> = statement.query_row(params![feed, id], |row| row.get(0)).optional()?;
-        found.push(match body {
-            Some(body) => codec::decode(&body, "an advisory's details")?,
-            None => AdvisoryDetails::default(),
-        });
-    }
-    Ok(found)
 }

@@ -2,6 +2,7 @@
 //!
 //! Many processes may use one file: writers take turns in short transactions, readers never wait.
 
+mod advisories;
 mod feeds;
 mod fleet;
 mod images;
@@ -16,12 +17,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use limpid_model::{AdvisoryDetails, Context, Digest, Occurrence, PackageDiff, Verdict};
+use limpid_model::{Context, Digest, Occurrence, PackageDiff, Verdict};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::store::{
-    AdvisoryRecord, FeedKey, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord, ImageSummary, LayerContents,
-    LayerRecord, Lease, NodeId, OccurrenceId, Store, StoredAffected,
+    AdvisoryRecord, FeedKey, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord, ImageSummary, Knowledge,
+    LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, Store, StoredAffected,
 };
 use crate::{Error, Result};
 
@@ -195,8 +196,8 @@ impl Store for SqliteStore {
         feeds::feeds(&self.connection())
     }
 
-    fn feeds_for(&self, release: &str) -> Result<Vec<(FeedState, u64)>> {
-        feeds::feeds_for(&self.connection(), release)
+    fn feeds_for(&self, release: &str, at: u64) -> Result<Vec<FeedState>> {
+        feeds::feeds_for(&self.connection(), release, at)
     }
 
     fn begin_update<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn FeedUpdate + 'a>> {
@@ -219,16 +220,24 @@ impl Store for SqliteStore {
         feeds::revision(&self.connection())
     }
 
-    fn affected(&self, release: &str, names: &[&str]) -> Result<Vec<StoredAffected>> {
-        feeds::affected(&self.connection(), release, names)
+    fn revision_at(&self, time: i64) -> Result<u64> {
+        feeds::revision_at(&self.connection(), time)
     }
 
-    fn advisories(&self, id: &str) -> Result<Vec<AdvisoryRecord>> {
-        feeds::advisories(&self.connection(), id)
+    fn revision_time(&self, revision: u64) -> Result<Option<i64>> {
+        feeds::revision_time(&self.connection(), revision)
     }
 
-    fn details(&self, ids: &[(String, String)]) -> Result<Vec<AdvisoryDetails>> {
-        feeds::details(&self.connection(), ids)
+    fn affected(&self, release: &str, names: &[&str], at: u64) -> Result<Vec<StoredAffected>> {
+        advisories::affected(&self.connection(), release, names, at)
+    }
+
+    fn advisories(&self, id: &str, at: u64) -> Result<Vec<AdvisoryRecord>> {
+        advisories::advisories(&self.connection(), id, at)
+    }
+
+    fn knowledge(&self, vulnerabilities: &[&str], at: u64) -> Result<BTreeMap<String, Vec<Knowledge>>> {
+        advisories::knowledge(&self.connection(), vulnerabilities, at)
     }
 
     fn verdicts(

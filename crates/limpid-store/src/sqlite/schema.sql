@@ -122,22 +122,29 @@ CREATE TABLE revision (
     feed_id INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     added INTEGER NOT NULL,
-    removed INTEGER NOT NULL
+    removed INTEGER NOT NULL,
+    -- What the source said of its data's date.
+    date TEXT NOT NULL
 ) STRICT;
+CREATE INDEX revision_feed ON revision (feed_id);
 
--- An advisory's details held from from_revision until before to_revision (NULL: still). The severity stands
--- in the body too; a verdict needs it without the rest.
+-- An advisory's details held from from_revision until before to_revision (NULL: still). The severity and
+-- whether it was withdrawn stand in the body too; a verdict needs them without the rest. What several feeds say
+-- of one vulnerability comes together under vulnerability_text.
 CREATE TABLE advisory (
     advisory_id INTEGER PRIMARY KEY,
     feed_id INTEGER NOT NULL,
     id_text INTEGER NOT NULL,
+    vulnerability_text INTEGER NOT NULL,
     severity INTEGER NOT NULL,
     severity_word TEXT NOT NULL,
+    withdrawn INTEGER NOT NULL,
     body BLOB NOT NULL,
     from_revision INTEGER NOT NULL,
     to_revision INTEGER
 ) STRICT;
 CREATE INDEX advisory_id_text ON advisory (id_text, feed_id);
+CREATE INDEX advisory_vulnerability ON advisory (vulnerability_text);
 
 CREATE TABLE alias (
     alias_text INTEGER NOT NULL,
@@ -161,11 +168,12 @@ CREATE INDEX affected_id_text ON affected (id_text);
 CREATE INDEX affected_current ON affected (feed_id) WHERE to_revision IS NULL;
 CREATE INDEX advisory_current ON advisory (feed_id) WHERE to_revision IS NULL;
 
--- For which releases a document has anything to say.
+-- For which releases a document has anything to say, and since when.
 CREATE TABLE feed_release (
     release_text INTEGER NOT NULL,
     feed_id INTEGER NOT NULL,
     records INTEGER NOT NULL,
+    from_revision INTEGER NOT NULL,
     PRIMARY KEY (release_text, feed_id)
 ) STRICT, WITHOUT ROWID;
 

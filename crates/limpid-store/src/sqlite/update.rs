@@ -3,10 +3,11 @@
 //! A row of `affected` is the whole of what an advisory says of a package in a release. Rows are compared by
 //! all their bytes, so nothing that changes is missed; a row that changed is closed and a new one opened.
 
-use limpid_model::{Advisory, AdvisoryDetails};
+use limpid_model::{Advisory, AdvisoryDetails, vulnerability_id};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::feeds::{AffectedBody, feed_id, revision};
+use super::advisories::AffectedBody;
+use super::feeds::{feed_id, revision};
 use super::{count, integer};
 use crate::store::{FeedKey, FeedOutcome, FeedUpdate, UpdateStats};
 use crate::{Result, codec};
@@ -17,7 +18,8 @@ const STAGE: &str = "
         PRIMARY KEY (package, release, id, body)
     ) STRICT, WITHOUT ROWID;
     CREATE TEMP TABLE stage_advisory (
-        id TEXT PRIMARY KEY, body BLOB NOT NULL, severity INTEGER NOT NULL, severity_word TEXT NOT NULL
+        id TEXT PRIMARY KEY, vulnerability TEXT NOT NULL, body BLOB NOT NULL, severity INTEGER NOT NULL,
+        severity_word TEXT NOT NULL, withdrawn INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TEMP TABLE stage_alias (alias TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (alias, id)) STRICT, WITHOUT ROWID;
     BEGIN;";
@@ -25,15 +27,17 @@ const STAGE: &str = "
 /// Interns the strings and finds what came (`fresh_*`) and went (`gone_*`). ?1 is the feed's id.
 const COMPARE: [&str; 8] = [
     "INSERT OR IGNORE INTO text (value) SELECT package FROM stage_affected UNION SELECT release FROM stage_affected
-     UNION SELECT id FROM stage_affected UNION SELECT id FROM stage_advisory UNION SELECT alias FROM stage_alias",
+     UNION SELECT id FROM stage_advisory UNION SELECT vulnerability FROM stage_advisory UNION SELECT alias FROM stage_alias",
     "CREATE TEMP TABLE stage (package_text INTEGER, release_text INTEGER, id_text INTEGER, body BLOB,
         PRIMARY KEY (package_text, release_text, id_text, body)) WITHOUT ROWID",
     "INSERT INTO stage SELECT p.text_id, r.text_id, i.text_id, s.body FROM stage_affected s
         JOIN text p ON p.value = s.package JOIN text r ON r.value = s.release JOIN text i ON i.value = s.id",
     "CREATE TEMP TABLE gone_affected (affected_id INTEGER PRIMARY KEY, package_text INTEGER)",
     "CREATE TEMP TABLE fresh_affected (package_text INTEGER, release_text INTEGER, id_text INTEGER, body BLOB)",
-    "CREATE TEMP TABLE stage_details (id_text INTEGER PRIMARY KEY, body BLOB, severity INTEGER, severity_word TEXT)",
-    "INSERT INTO stage_details SELECT t.text_id, s.body, s.severity, s.severity_word FROM stage_advisory s JOIN text t ON t.value = s.id",
+    "CREATE TEMP TABLE stage_details (id_text INTEGER PRIMARY KEY, vulnerability_text INTEGER, body BLOB,
+        severity INTEGER, severity_word TEXT, withdrawn INTEGER)",
+    "INSERT INTO stage_details SELECT t.text_id, v.text_id, s.body, s.severity, s.severity_word, s.withdrawn
+        FROM stage_advisory s JOIN text t ON t.value = s.id JOIN text v ON v.value = s.vulnerability",
     "CREATE TEMP TABLE touched (package_text INTEGER PRIMARY KEY)",
 ];
 
@@ -68,13 +72,16 @@ impl SqliteUpdate {
         }
         self.connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO stage_advisory (id, body, severity, severity_word) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT OR REPLACE INTO stage_advisory (id, vulnerability, body, severity, severity_word, withdrawn)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
                 id,
+                vulnerability_id(id, &details.aliases),
                 codec::encode(&details)?,
                 details.severity as i64,
-                details.severity_word
+                details.severity_word,
+                !details.withdrawn.is_empty(),
             ])?;
         Ok(())
     }
@@ -121,7 +128,7 @@ impl FeedUpdate for SqliteUpdate {
         let mut stats = compare(&transaction, feed)?;
         stats.revision = before;
         if stats.added + stats.removed + stats.details_changed > 0 {
-            stats.revision = apply(&transaction, feed, outcome.now, &stats)?;
+            stats.revision = apply(&transaction, feed, outcome, &stats)?;
         }
         let records = stats.added + stats.unchanged;
         transaction.execute(
@@ -193,10 +200,10 @@ fn compare(connection: &Connection, feed: i64) -> Result<UpdateStats> {
     })
 }
 
-fn apply(connection: &Connection, feed: i64, now: i64, stats: &UpdateStats) -> Result<u64> {
+fn apply(connection: &Connection, feed: i64, outcome: &FeedOutcome, stats: &UpdateStats) -> Result<u64> {
     connection.execute(
-        "INSERT INTO revision (feed_id, created_at, added, removed) VALUES (?1, ?2, ?3, ?4)",
-        params![feed, now, integer(stats.added), integer(stats.removed)],
+        "INSERT INTO revision (feed_id, created_at, added, removed, date) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![feed, outcome.now, integer(stats.added), integer(stats.removed), outcome.date],
     )?;
     let revision = connection.last_insert_rowid();
     connection.execute(
@@ -214,8 +221,8 @@ fn apply(connection: &Connection, feed: i64, now: i64, stats: &UpdateStats) -> R
         [feed, revision],
     )?;
     connection.execute(
-        "INSERT INTO advisory (feed_id, id_text, body, severity, severity_word, from_revision)
-         SELECT ?1, s.id_text, s.body, s.severity, s.severity_word, ?2 FROM stage_details s WHERE NOT EXISTS (
+        "INSERT INTO advisory (feed_id, id_text, vulnerability_text, body, severity, severity_word, withdrawn, from_revision)
+         SELECT ?1, s.id_text, s.vulnerability_text, s.body, s.severity, s.severity_word, s.withdrawn, ?2 FROM stage_details s WHERE NOT EXISTS (
             SELECT 1 FROM advisory d WHERE d.id_text = s.id_text AND d.feed_id = ?1 AND d.to_revision IS NULL)",
         [feed, revision],
     )?;
@@ -224,11 +231,13 @@ fn apply(connection: &Connection, feed: i64, now: i64, stats: &UpdateStats) -> R
          JOIN text a ON a.value = s.alias JOIN text i ON i.value = s.id",
         [],
     )?;
-    connection.execute("DELETE FROM feed_release WHERE feed_id = ?1", [feed])?;
+    // A release that is no longer spoken of stays: it was spoken of.
+    connection.execute("UPDATE feed_release SET records = 0 WHERE feed_id = ?1", [feed])?;
     connection.execute(
-        "INSERT INTO feed_release (release_text, feed_id, records)
-         SELECT release_text, ?1, count(*) FROM stage GROUP BY release_text",
-        [feed],
+        "INSERT INTO feed_release (release_text, feed_id, records, from_revision)
+         SELECT release_text, ?1, count(*), ?2 FROM stage WHERE TRUE GROUP BY release_text
+         ON CONFLICT (release_text, feed_id) DO UPDATE SET records = excluded.records",
+        [feed, revision],
     )?;
     forget_verdicts(connection, feed, revision)?;
     Ok(count(revision))

@@ -7,12 +7,14 @@ use limpid_report::terminal::printable;
 use serde_json::{Value, json};
 
 use crate::arguments::{Affected, Global, ReportFormat};
+use crate::as_of::Asked;
 use crate::error::{Error, Exit};
 use crate::session::{Session, print};
 
 pub(crate) fn run(global: &Global, command: &Affected) -> Result<Exit, Error> {
     let session = Session::open(global)?;
-    let answer = limpid_index::affected(&session.store, &command.id)?;
+    let asked = Asked::new(&session.store, command.moment.as_of)?;
+    let answer = limpid_index::affected(&session.store, &command.id, asked.moment().revision)?;
     print(&match command.format {
         ReportFormat::Table => table(&answer),
         ReportFormat::Json => format!("{:#}\n", json(&answer)),

@@ -3,7 +3,7 @@
 use crate::arguments::{Global, ImageArguments};
 use crate::error::{Error, Exit};
 use crate::session::{Session, print, style};
-use limpid_store::SqliteStore;
+use limpid_store::{NEWEST, SqliteStore};
 
 /// The example images, as `examples/images` has them.
 const IMAGES: [(&str, &[u8]); 3] = [
@@ -30,7 +30,7 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Error> {
         print("\n")?;
     }
     print(&format!("$ limpid affected {GHOST}\n"))?;
-    let mut answer = limpid_index::affected(&session.store, GHOST)?;
+    let mut answer = limpid_index::affected(&session.store, GHOST, NEWEST)?;
     for affected in &mut answer.images {
         let names = affected.image.references.iter_mut();
         names.for_each(|name| {

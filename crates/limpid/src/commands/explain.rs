@@ -8,14 +8,18 @@ use limpid_report::terminal::printable;
 use limpid_store::{AdvisoryRecord, Store as _};
 
 use crate::arguments::{Explain, Global};
+use crate::as_of::Asked;
 use crate::error::{Error, Exit};
 use crate::session::{Session, print};
 
 pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
     let session = Session::open(global)?;
-    let report = session.report(&command.image)?;
-    let records = session.store.advisories(&command.id)?;
-    let mut ids: BTreeSet<String> = records.iter().map(|record| record.advisory.id.clone()).collect();
+    let report = session.report(&command.image, command.moment.as_of)?;
+    let asked = Asked::new(&session.store, command.moment.as_of)?;
+    let at = asked.moment().revision;
+    let records = session.store.advisories(&command.id, at)?;
+    let mut ids: BTreeSet<String> =
+        records.iter().map(|record| record.advisory.vulnerability().to_owned()).collect();
     ids.insert(command.id.clone());
     let mut text = format!("{} in {}\n", command.id, report.reference);
     if records.is_empty() {
@@ -27,6 +31,7 @@ pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
     for record in &records {
         describe(&mut text, record);
     }
+    severities(&mut text, &report, &ids);
     let mut any = false;
     for package in &report.packages {
         let occurrence = Occurrence {
@@ -34,7 +39,7 @@ pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
             context: package.context.clone(),
             owner: limpid_model::Owner::default(),
         };
-        for (counting, overruled) in limpid_index::explain(&session.store, &occurrence, &ids)? {
+        for (counting, overruled) in limpid_index::explain(&session.store, &occurrence, &ids, at)? {
             any = true;
             let facts = &package.package;
             let _ = writeln!(text, "\n{} {} ({})", facts.name, facts.version, facts.kind);
@@ -84,6 +89,38 @@ fn describe(text: &mut String, record: &AdvisoryRecord) {
     }
 }
 
+/// Every severity that a source gives, the one that counts first, and what else scores the vulnerability.
+fn severities(text: &mut String, report: &Report, ids: &BTreeSet<String>) {
+    for known in report.vulnerabilities.iter().filter(|known| ids.contains(&known.id)) {
+        for rating in &known.ratings {
+            let mut said = rating.severity.to_string();
+            if let Some(tenths) = rating.score_tenths {
+                let _ = write!(said, ", CVSS {}.{}", tenths / 10, tenths % 10);
+            }
+            if !rating.word.is_empty() && !rating.word.eq_ignore_ascii_case(rating.severity.name()) {
+                let _ = write!(said, " (\"{}\")", rating.word);
+            }
+            let _ = writeln!(text, "  severity    {said}, says {}", rating.source);
+        }
+        if let Some(exploited) = &known.exploited {
+            let _ = writeln!(
+                text,
+                "  exploited   known since {}, to be fixed by {}",
+                exploited.added, exploited.due
+            );
+        }
+        if let Some(epss) = known.epss {
+            let percent = |units: u32| format!("{}.{:03} %", units / 1000, units % 1000);
+            let _ = writeln!(
+                text,
+                "  EPSS        {}, as much as or more than {} of all",
+                percent(epss.score),
+                percent(epss.percentile)
+            );
+        }
+    }
+}
+
 fn verdict(text: &mut String, explanation: &Explanation, name: &str) {
     let verdict = &explanation.verdict;
     let answer = if verdict.state.is_affected() {
@@ -95,6 +132,9 @@ fn verdict(text: &mut String, explanation: &Explanation, name: &str) {
     };
     let _ = writeln!(text, "  {name:<11} {answer} ({}), severity {}", verdict.state, verdict.severity);
     let _ = writeln!(text, "    says      {}: {}", verdict.feed, verdict.state_word);
+    if !verdict.notice.is_empty() {
+        let _ = writeln!(text, "    notice    {}", verdict.notice);
+    }
     let _ = writeln!(text, "    rule      {}, matched as {}", explanation.rule, explanation.matched_name);
     let _ = writeln!(text, "    compared  {}", explanation.comparison);
     if !verdict.channel.is_empty() {
