@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod analyse;
+mod changes;
 mod compose;
 mod error;
 mod fleet;
@@ -17,6 +18,7 @@ mod verdicts;
 mod vulnerabilities;
 
 pub use analyse::indexer_state;
+pub use changes::{Change, ChangeKind, changes};
 pub use compose::COMPOSER_VERSION;
 pub use error::Error;
 pub use fleet::{Affected, AffectedImage, AffectedPackage, affected};

@@ -13,7 +13,7 @@ mod store;
 pub use error::{Error, Result};
 pub use sqlite::SqliteStore;
 pub use store::{
-    AdvisoryRecord, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet, ImageContents, ImageId, ImageRecord,
-    ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NEWEST, NodeId, OccurrenceId, PlacedId,
-    Store, StoredAffected, UpdateStats, Validators,
+    AdvisoryChange, AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet,
+    ImageContents, ImageId, ImageRecord, ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NEWEST,
+    NodeId, OccurrenceId, PlacedId, Store, StoredAffected, UpdateStats, Validators,
 };

@@ -212,6 +212,22 @@ pub struct Knowledge {
     pub details: AdvisoryDetails,
 }
 
+/// What changed of an advisory between two revisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdvisoryChange {
+    /// The feed's document.
+    pub key: FeedKey,
+    /// The advisory's id.
+    pub advisory: String,
+    /// Its details before and after, if they changed; `None` for one that was not there.
+    pub details: Option<(Option<AdvisoryDetails>, Option<AdvisoryDetails>)>,
+    /// What it said and no longer says, and what it says now, of the same package, release and channel.
+    pub affected: Vec<(Option<Affected>, Option<Affected>)>,
+}
+
+/// Takes changes, one at a time.
+pub type ChangeSink<'a> = dyn FnMut(AdvisoryChange) -> Result<()> + 'a;
+
 /// An image in short, for lists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageSummary {
@@ -300,6 +316,8 @@ pub trait Store: Fleet + Send + Sync {
     fn affected(&self, release: &str, names: &[&str], at: u64) -> Result<Vec<StoredAffected>>;
     /// The advisories with this id or alias at a revision, from every feed.
     fn advisories(&self, id: &str, at: u64) -> Result<Vec<AdvisoryRecord>>;
+    /// What changed after a revision and up to another, sorted by document and advisory.
+    fn changes(&self, after: u64, until: u64, sink: &mut ChangeSink<'_>) -> Result<()>;
     /// What every feed said of vulnerabilities at a revision, by [`vulnerability_id`]: sorted by feed and id.
     ///
     /// [`vulnerability_id`]: limpid_model::vulnerability_id

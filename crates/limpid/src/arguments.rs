@@ -188,6 +188,18 @@ pub(crate) enum Feeds {
     },
     /// Show each feed's last attempt, last success, revision, records and error
     Status,
+    /// Show what changed in the advisories between two moments
+    Changes {
+        /// From when on: YYYY-MM-DD, an RFC 3339 time, or revision:N
+        #[arg(long, value_name = "MOMENT")]
+        since: AsOf,
+        /// Until when [default: now]
+        #[arg(long, value_name = "MOMENT")]
+        until: Option<AsOf>,
+        /// How to print the changes
+        #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+        format: ReportFormat,
+    },
     /// Read advisories of your own, in OSV format, from a folder or file; they replace those read before
     Import {
         /// A file, or a folder whose *.json files are read

@@ -118,7 +118,12 @@ pub(super) fn advisories(connection: &Connection, id: &str, at: u64) -> Result<V
     Ok(found)
 }
 
-fn affected_by(connection: &Connection, feed_id: i64, id_text: i64, at: u64) -> Result<Vec<Affected>> {
+pub(super) fn affected_by(
+    connection: &Connection,
+    feed_id: i64,
+    id_text: i64,
+    at: u64,
+) -> Result<Vec<Affected>> {
     let mut statement = connection.prepare_cached(
         "SELECT p.value, r.value, a.body FROM affected a
          JOIN text p ON p.text_id = a.package_text JOIN text r ON r.text_id = a.release_text

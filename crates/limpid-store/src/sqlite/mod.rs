@@ -3,6 +3,7 @@
 //! Many processes may use one file: writers take turns in short transactions, readers never wait.
 
 mod advisories;
+mod changes;
 mod feeds;
 mod fleet;
 mod images;
@@ -21,8 +22,8 @@ use limpid_model::{Context, Digest, Occurrence, PackageDiff, Verdict};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::store::{
-    AdvisoryRecord, FeedKey, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord, ImageSummary, Knowledge,
-    LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, Store, StoredAffected,
+    AdvisoryRecord, ChangeSink, FeedKey, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord, ImageSummary,
+    Knowledge, LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, Store, StoredAffected,
 };
 use crate::{Error, Result};
 
@@ -234,6 +235,11 @@ impl Store for SqliteStore {
 
     fn advisories(&self, id: &str, at: u64) -> Result<Vec<AdvisoryRecord>> {
         advisories::advisories(&self.connection(), id, at)
+    }
+
+    fn changes(&self, after: u64, until: u64, sink: &mut ChangeSink<'_>) -> Result<()> {
+        // A connection of its own: the sink may ask the store.
+        changes::changes(&mut connect(&self.path)?, after, until, sink)
     }
 
     fn knowledge(&self, vulnerabilities: &[&str], at: u64) -> Result<BTreeMap<String, Vec<Knowledge>>> {

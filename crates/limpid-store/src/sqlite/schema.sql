@@ -166,6 +166,10 @@ CREATE TABLE affected (
 CREATE INDEX affected_package ON affected (package_text, release_text);
 CREATE INDEX affected_id_text ON affected (id_text);
 CREATE INDEX affected_current ON affected (feed_id) WHERE to_revision IS NULL;
+CREATE INDEX affected_from ON affected (from_revision);
+CREATE INDEX affected_to ON affected (to_revision) WHERE to_revision IS NOT NULL;
+CREATE INDEX advisory_from ON advisory (from_revision);
+CREATE INDEX advisory_to ON advisory (to_revision) WHERE to_revision IS NOT NULL;
 CREATE INDEX advisory_current ON advisory (feed_id) WHERE to_revision IS NULL;
 
 -- For which releases a document has anything to say, and since when.

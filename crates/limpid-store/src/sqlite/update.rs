@@ -155,6 +155,8 @@ impl FeedUpdate for SqliteUpdate {
     }
 }
 
+/// Finds what came and what went. A `+` before a column keeps the planner from using an index on it that
+/// nearly all rows share.
 fn compare(connection: &Connection, feed: i64) -> Result<UpdateStats> {
     for statement in COMPARE {
         connection.execute(statement, [])?;
@@ -177,7 +179,7 @@ fn compare(connection: &Connection, feed: i64) -> Result<UpdateStats> {
         connection.execute(
             "INSERT INTO fresh_affected SELECT s.* FROM stage s WHERE NOT EXISTS (
                 SELECT 1 FROM affected a WHERE a.package_text = s.package_text AND a.release_text = s.release_text
-                AND a.id_text = s.id_text AND a.body = s.body AND a.feed_id = ?1 AND a.to_revision IS NULL)",
+                AND a.id_text = s.id_text AND a.body = s.body AND +a.feed_id = ?1 AND +a.to_revision IS NULL)",
             [feed],
         )?
     };
@@ -186,7 +188,7 @@ fn compare(connection: &Connection, feed: i64) -> Result<UpdateStats> {
                     SELECT 1 FROM stage_details s WHERE s.id_text = d.id_text AND s.body = d.body))
               + (SELECT count(*) FROM stage_details s WHERE NOT EXISTS (
                     SELECT 1 FROM advisory d WHERE d.id_text = s.id_text AND d.feed_id = ?1
-                    AND d.to_revision IS NULL AND d.body = s.body))",
+                    AND +d.to_revision IS NULL AND d.body = s.body))",
         [feed],
         |row| row.get(0),
     )?;
@@ -223,7 +225,7 @@ fn apply(connection: &Connection, feed: i64, outcome: &FeedOutcome, stats: &Upda
     connection.execute(
         "INSERT INTO advisory (feed_id, id_text, vulnerability_text, body, severity, severity_word, withdrawn, from_revision)
          SELECT ?1, s.id_text, s.vulnerability_text, s.body, s.severity, s.severity_word, s.withdrawn, ?2 FROM stage_details s WHERE NOT EXISTS (
-            SELECT 1 FROM advisory d WHERE d.id_text = s.id_text AND d.feed_id = ?1 AND d.to_revision IS NULL)",
+            SELECT 1 FROM advisory d WHERE d.id_text = s.id_text AND d.feed_id = ?1 AND +d.to_revision IS NULL)",
         [feed, revision],
     )?;
     connection.execute(

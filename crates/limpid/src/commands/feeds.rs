@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use limpid_report::terminal::printable;
 use limpid_store::{FeedState, Store as _};
 
+use super::feed_changes;
 use crate::arguments::{Feeds, Global};
 use crate::clock::rfc3339;
 use crate::error::{Error, Exit};
@@ -16,6 +17,7 @@ pub(crate) fn run(global: &Global, command: &Feeds) -> Result<Exit, Error> {
     match command {
         Feeds::Update { releases } => update(&session, releases),
         Feeds::Status => status(&session),
+        Feeds::Changes { since, until, format } => feed_changes::run(&session, *since, *until, *format),
         Feeds::Import { path } => {
             let stats = session.import(path)?;
             print(&format!("{} new, {} gone, {} as before\n", stats.added, stats.removed, stats.unchanged))?;

@@ -3,6 +3,7 @@
 mod affected;
 mod demo;
 mod explain;
+mod feed_changes;
 mod feeds;
 mod layers;
 mod packages;

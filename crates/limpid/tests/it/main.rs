@@ -3,6 +3,7 @@
 
 mod errors;
 mod packages;
+mod revisions;
 mod scan;
 mod store;
 
