@@ -166,6 +166,11 @@ pub struct UpdateStats {
 pub trait FeedUpdate {
     /// Takes in an advisory. The same id may come several times; what it affects adds up.
     fn add(&mut self, advisory: Advisory) -> Result<()>;
+    /// From here on the update speaks only of the advisories that it [adds](Self::add) or [drops](Self::drop_id):
+    /// all others stay as they are. Without this call what is not added is gone.
+    fn keep_others(&mut self);
+    /// Says that the source has nothing more on this id than what the update adds.
+    fn drop_id(&mut self, id: &str) -> Result<()>;
     /// Makes the update durable and visible, all at once.
     fn commit(self: Box<Self>, outcome: &FeedOutcome) -> Result<UpdateStats>;
 }

@@ -2,6 +2,7 @@
 //!
 //! A row of `affected` is the whole of what an advisory says of a package in a release. Rows are compared by
 //! all their bytes, so nothing that changes is missed; a row that changed is closed and a new one opened.
+//! An update of single advisories compares only those that it names, its scope.
 
 use limpid_model::{Advisory, AdvisoryDetails, vulnerability_id};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
@@ -22,10 +23,11 @@ const STAGE: &str = "
         severity_word TEXT NOT NULL, withdrawn INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TEMP TABLE stage_alias (alias TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (alias, id)) STRICT, WITHOUT ROWID;
+    CREATE TEMP TABLE stage_dropped (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
     BEGIN;";
 
-/// Interns the strings and finds what came (`fresh_*`) and went (`gone_*`). ?1 is the feed's id.
-const COMPARE: [&str; 8] = [
+/// Interns the strings, for what came (`fresh_*`), what went (`gone_*`) and which ids were named (`scope`).
+const COMPARE: [&str; 10] = [
     "INSERT OR IGNORE INTO text (value) SELECT package FROM stage_affected UNION SELECT release FROM stage_affected
      UNION SELECT id FROM stage_advisory UNION SELECT vulnerability FROM stage_advisory UNION SELECT alias FROM stage_alias",
     "CREATE TEMP TABLE stage (package_text INTEGER, release_text INTEGER, id_text INTEGER, body BLOB,
@@ -39,18 +41,23 @@ const COMPARE: [&str; 8] = [
     "INSERT INTO stage_details SELECT t.text_id, v.text_id, s.body, s.severity, s.severity_word, s.withdrawn
         FROM stage_advisory s JOIN text t ON t.value = s.id JOIN text v ON v.value = s.vulnerability",
     "CREATE TEMP TABLE touched (package_text INTEGER PRIMARY KEY)",
+    "CREATE TEMP TABLE scope (id_text INTEGER PRIMARY KEY)",
+    "INSERT INTO scope SELECT t.text_id FROM text t JOIN stage_dropped s ON t.value = s.id
+     UNION SELECT id_text FROM stage_details UNION SELECT id_text FROM stage",
 ];
 
 pub(super) struct SqliteUpdate {
     connection: Connection,
     key: FeedKey,
+    /// Whether advisories out of the update's scope are gone.
+    is_whole: bool,
 }
 
 impl SqliteUpdate {
     pub(super) fn begin(connection: Connection, key: &FeedKey) -> Result<Self> {
         // One transaction over temporary tables alone: it takes no lock on the store itself.
         connection.execute_batch(STAGE)?;
-        Ok(Self { connection, key: key.clone() })
+        Ok(Self { connection, key: key.clone(), is_whole: true })
     }
 }
 
@@ -120,15 +127,26 @@ impl FeedUpdate for SqliteUpdate {
         Ok(())
     }
 
+    fn keep_others(&mut self) {
+        self.is_whole = false;
+    }
+
+    fn drop_id(&mut self, id: &str) -> Result<()> {
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO stage_dropped (id) VALUES (?1)")?
+            .execute([id])?;
+        Ok(())
+    }
+
     fn commit(mut self: Box<Self>, outcome: &FeedOutcome) -> Result<UpdateStats> {
         self.connection.execute_batch("COMMIT")?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let feed = feed_id(&transaction, &self.key)?;
         let before = revision(&transaction)?;
-        let mut stats = compare(&transaction, feed)?;
+        let mut stats = compare(&transaction, feed, self.is_whole)?;
         stats.revision = before;
         if stats.added + stats.removed + stats.details_changed > 0 {
-            stats.revision = apply(&transaction, feed, outcome, &stats)?;
+            stats.revision = apply(&transaction, feed, self.is_whole, outcome, &stats)?;
         }
         let records = stats.added + stats.unchanged;
         transaction.execute(
@@ -157,16 +175,17 @@ impl FeedUpdate for SqliteUpdate {
 
 /// Finds what came and what went. A `+` before a column keeps the planner from using an index on it that
 /// nearly all rows share.
-fn compare(connection: &Connection, feed: i64) -> Result<UpdateStats> {
+fn compare(connection: &Connection, feed: i64, is_whole: bool) -> Result<UpdateStats> {
     for statement in COMPARE {
         connection.execute(statement, [])?;
     }
     let removed = connection.execute(
         "INSERT INTO gone_affected SELECT a.affected_id, a.package_text FROM affected a
-         WHERE a.feed_id = ?1 AND a.to_revision IS NULL AND NOT EXISTS (
+         WHERE a.feed_id = ?1 AND a.to_revision IS NULL AND (?2 OR a.id_text IN (SELECT id_text FROM scope))
+         AND NOT EXISTS (
             SELECT 1 FROM stage s WHERE s.package_text = a.package_text AND s.release_text = a.release_text
             AND s.id_text = a.id_text AND s.body = a.body)",
-        [feed],
+        params![feed, is_whole],
     )?;
     let current: i64 = connection.query_row(
         "SELECT count(*) FROM affected WHERE feed_id = ?1 AND to_revision IS NULL",
@@ -184,12 +203,13 @@ fn compare(connection: &Connection, feed: i64) -> Result<UpdateStats> {
         )?
     };
     let details: i64 = connection.query_row(
-        "SELECT (SELECT count(*) FROM advisory d WHERE d.feed_id = ?1 AND d.to_revision IS NULL AND NOT EXISTS (
+        "SELECT (SELECT count(*) FROM advisory d WHERE d.feed_id = ?1 AND d.to_revision IS NULL
+                    AND (?2 OR d.id_text IN (SELECT id_text FROM scope)) AND NOT EXISTS (
                     SELECT 1 FROM stage_details s WHERE s.id_text = d.id_text AND s.body = d.body))
               + (SELECT count(*) FROM stage_details s WHERE NOT EXISTS (
                     SELECT 1 FROM advisory d WHERE d.id_text = s.id_text AND d.feed_id = ?1
                     AND +d.to_revision IS NULL AND d.body = s.body))",
-        [feed],
+        params![feed, is_whole],
         |row| row.get(0),
     )?;
     let removed = u64::try_from(removed).unwrap_or(u64::MAX);
@@ -202,7 +222,13 @@ fn compare(connection: &Connection, feed: i64) -> Result<UpdateStats> {
     })
 }
 
-fn apply(connection: &Connection, feed: i64, outcome: &FeedOutcome, stats: &UpdateStats) -> Result<u64> {
+fn apply(
+    connection: &Connection,
+    feed: i64,
+    is_whole: bool,
+    outcome: &FeedOutcome,
+    stats: &UpdateStats,
+) -> Result<u64> {
     connection.execute(
         "INSERT INTO revision (feed_id, created_at, added, removed, date) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![feed, outcome.now, integer(stats.added), integer(stats.removed), outcome.date],
@@ -218,9 +244,10 @@ fn apply(connection: &Connection, feed: i64, outcome: &FeedOutcome, stats: &Upda
         [feed, revision],
     )?;
     connection.execute(
-        "UPDATE advisory SET to_revision = ?2 WHERE feed_id = ?1 AND to_revision IS NULL AND NOT EXISTS (
+        "UPDATE advisory SET to_revision = ?2 WHERE feed_id = ?1 AND to_revision IS NULL
+         AND (?3 OR id_text IN (SELECT id_text FROM scope)) AND NOT EXISTS (
             SELECT 1 FROM stage_details s WHERE s.id_text = advisory.id_text AND s.body = advisory.body)",
-        [feed, revision],
+        params![feed, revision, is_whole],
     )?;
     connection.execute(
         "INSERT INTO advisory (feed_id, id_text, vulnerability_text, body, severity, severity_word, withdrawn, from_revision)
@@ -237,7 +264,8 @@ fn apply(connection: &Connection, feed: i64, outcome: &FeedOutcome, stats: &Upda
     connection.execute("UPDATE feed_release SET records = 0 WHERE feed_id = ?1", [feed])?;
     connection.execute(
         "INSERT INTO feed_release (release_text, feed_id, records, from_revision)
-         SELECT release_text, ?1, count(*), ?2 FROM stage WHERE TRUE GROUP BY release_text
+         SELECT release_text, ?1, count(*), ?2 FROM affected WHERE feed_id = ?1 AND to_revision IS NULL
+         GROUP BY release_text
          ON CONFLICT (release_text, feed_id) DO UPDATE SET records = excluded.records",
         [feed, revision],
     )?;
