@@ -22,6 +22,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The store was written by a Limpid from before the first release.
+    #[error("the store {path} has schema {found}, which was never released")]
+    TooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+    },
     /// The store was written by a newer Limpid.
     #[error("the store {path} has schema {found}, this Limpid knows schemas up to {known}")]
     TooNew {

@@ -1,6 +1,6 @@
 //! What a store does, in plain domain types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_model::{
     Advisory, AdvisoryDetails, Affected, Context, Digest, Distribution, ImageMetadata, LayerFindings,
@@ -327,6 +327,17 @@ pub trait Store: Fleet + Send + Sync {
     ///
     /// [`vulnerability_id`]: limpid_model::vulnerability_id
     fn knowledge(&self, vulnerabilities: &[&str], at: u64) -> Result<BTreeMap<String, Vec<Knowledge>>>;
+
+    /// Replaces what is known of repositories and the products (CPEs) that they serve, by change: only what
+    /// differs is written, and only verdicts in contexts that name a repository that differs are forgotten.
+    fn put_repository_cpes(
+        &self,
+        key: &FeedKey,
+        repositories: &BTreeMap<String, BTreeSet<String>>,
+        outcome: &FeedOutcome,
+    ) -> Result<UpdateStats>;
+    /// The products that repositories serve, for those that are known.
+    fn repository_cpes(&self, repositories: &[&str], at: u64) -> Result<BTreeMap<String, BTreeSet<String>>>;
 
     /// The verdicts kept for occurrences, by their package and context; those never computed are missing.
     fn verdicts(

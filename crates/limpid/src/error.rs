@@ -75,6 +75,7 @@ impl Error {
                 Some("check the path and its permissions, or choose another file with --store")
             }
             Store::NotAStore { .. } => Some("choose another file with --store"),
+            Store::TooOld { .. } => Some("move the file away; everything in it can be computed again"),
             Store::TooNew { .. } => Some("use the newer Limpid, or another file with --store"),
             Store::DiskFull => Some("free some space, or choose a file on another disk with --store"),
             Store::Busy => Some("try again when the other process is done"),

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::advisories::{AffectedBody, severity};
 use super::{count, integer};
-use crate::store::{FeedKey, FeedState, NEWEST, Validators};
+use crate::store::{FeedKey, FeedOutcome, FeedState, NEWEST, UpdateStats, Validators};
 use crate::{Result, codec};
 
 const FEED_COLUMNS: &str = "f.feed, f.document, f.url, f.parser_version, f.etag, f.last_modified, f.revision,
@@ -98,6 +98,50 @@ pub(super) fn failed(connection: &Connection, key: &FeedKey, url: &str, error: &
     connection
         .prepare_cached("UPDATE feed SET attempted_at = ?2, error = ?3, url = ?4 WHERE feed_id = ?1")?
         .execute(params![id, now, error, url])?;
+    Ok(())
+}
+
+/// Makes the revision that an update's changes are written under.
+pub(super) fn new_revision(
+    connection: &Connection,
+    feed: i64,
+    outcome: &FeedOutcome,
+    stats: &UpdateStats,
+) -> Result<u64> {
+    connection.execute(
+        "INSERT INTO revision (feed_id, created_at, added, removed, date) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![feed, outcome.now, integer(stats.added), integer(stats.removed), outcome.date],
+    )?;
+    Ok(count(connection.last_insert_rowid()))
+}
+
+/// Notes an update that ended well. A document's revision moves only if the update changed something.
+pub(super) fn succeeded(
+    connection: &Connection,
+    feed: i64,
+    outcome: &FeedOutcome,
+    stats: &UpdateStats,
+) -> Result<()> {
+    let changed = stats.added + stats.removed + stats.details_changed > 0;
+    connection.execute(
+        "UPDATE feed SET url = ?2, parser_version = ?3, etag = ?4, last_modified = ?5,
+         revision = CASE WHEN ?7 OR revision = 0 THEN ?6 ELSE revision END,
+         attempted_at = ?8, succeeded_at = ?8, error = '', date = ?9, records = ?10, size_bytes = ?11
+         WHERE feed_id = ?1",
+        params![
+            feed,
+            outcome.url,
+            outcome.parser_version,
+            outcome.validators.etag,
+            outcome.validators.last_modified,
+            integer(stats.revision),
+            changed,
+            outcome.now,
+            outcome.date,
+            integer(stats.added + stats.unchanged),
+            integer(outcome.size_bytes),
+        ],
+    )?;
     Ok(())
 }
 

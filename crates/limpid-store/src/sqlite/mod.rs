@@ -9,11 +9,12 @@ mod fleet;
 mod images;
 mod layers;
 mod nodes;
+mod repositories;
 mod texts;
 mod update;
 mod verdicts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,14 +23,17 @@ use limpid_model::{Context, Digest, Occurrence, PackageDiff, Verdict};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::store::{
-    AdvisoryRecord, ChangeSink, FeedKey, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord, ImageSummary,
-    Knowledge, LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, Store, StoredAffected,
+    AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord,
+    ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, Store, StoredAffected,
+    UpdateStats,
 };
 use crate::{Error, Result};
 
 /// "Lmpd": marks a SQLite file as ours.
 const APPLICATION_ID: i64 = 0x4c6d_7064;
-/// Each migration brings the schema from its index to the next.
+/// The schema that the first migration makes. Those before it were never released.
+const FIRST_SCHEMA: i64 = 2;
+/// The first makes [`FIRST_SCHEMA`] in an empty file, each further one brings a schema to the next.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 /// How long a writer waits for its turn. Writers hold it for well under a second, but for the first load of a
 /// large feed on a slow disk.
@@ -94,7 +98,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
         error => error,
     };
     let version = schema_version(connection).map_err(not_a_store)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = FIRST_SCHEMA - 1 + i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if version == known && application_id(connection)? == APPLICATION_ID {
         return Ok(());
     }
@@ -113,7 +117,10 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     if version > known {
         return Err(Error::TooNew { path: path.to_owned(), found: version, known });
     }
-    for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+    if version > 0 && version < FIRST_SCHEMA {
+        return Err(Error::TooOld { path: path.to_owned(), found: version });
+    }
+    for migration in MIGRATIONS.iter().skip(usize::try_from(version - FIRST_SCHEMA + 1).unwrap_or(0)) {
         transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "user_version", known)?;
@@ -244,6 +251,19 @@ impl Store for SqliteStore {
 
     fn knowledge(&self, vulnerabilities: &[&str], at: u64) -> Result<BTreeMap<String, Vec<Knowledge>>> {
         advisories::knowledge(&self.connection(), vulnerabilities, at)
+    }
+
+    fn put_repository_cpes(
+        &self,
+        key: &FeedKey,
+        repositories: &BTreeMap<String, BTreeSet<String>>,
+        outcome: &FeedOutcome,
+    ) -> Result<UpdateStats> {
+        repositories::put(&mut self.connection(), key, repositories, outcome)
+    }
+
+    fn repository_cpes(&self, repositories: &[&str], at: u64) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        repositories::cpes(&self.connection(), repositories, at)
     }
 
     fn verdicts(

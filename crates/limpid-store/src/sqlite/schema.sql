@@ -1,4 +1,4 @@
--- Schema 1. Digests are 32-byte blobs, times are seconds since the epoch, texts compare by bytes.
+-- Schema 2. Digests are 32-byte blobs, times are seconds since the epoch, texts compare by bytes.
 
 -- Strings that many rows share: package names of feeds, releases, advisory ids, paths of databases.
 CREATE TABLE text (
@@ -188,4 +188,13 @@ CREATE TABLE verdict (
     rules_version INTEGER NOT NULL,
     body BLOB NOT NULL,
     PRIMARY KEY (package_id, context_id)
+) STRICT, WITHOUT ROWID;
+
+-- Which products (CPEs) a repository serves, between revisions (NULL: still).
+CREATE TABLE repository_cpe (
+    repository TEXT NOT NULL,
+    cpe TEXT NOT NULL,
+    from_revision INTEGER NOT NULL,
+    to_revision INTEGER,
+    PRIMARY KEY (repository, cpe, from_revision)
 ) STRICT, WITHOUT ROWID;

@@ -8,7 +8,7 @@ use limpid_model::{Advisory, AdvisoryDetails, vulnerability_id};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::advisories::AffectedBody;
-use super::feeds::{feed_id, revision};
+use super::feeds::{feed_id, new_revision, revision, succeeded};
 use super::{count, integer};
 use crate::store::{FeedKey, FeedOutcome, FeedUpdate, UpdateStats};
 use crate::{Result, codec};
@@ -142,32 +142,12 @@ impl FeedUpdate for SqliteUpdate {
         self.connection.execute_batch("COMMIT")?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let feed = feed_id(&transaction, &self.key)?;
-        let before = revision(&transaction)?;
         let mut stats = compare(&transaction, feed, self.is_whole)?;
-        stats.revision = before;
+        stats.revision = revision(&transaction)?;
         if stats.added + stats.removed + stats.details_changed > 0 {
             stats.revision = apply(&transaction, feed, self.is_whole, outcome, &stats)?;
         }
-        let records = stats.added + stats.unchanged;
-        transaction.execute(
-            "UPDATE feed SET url = ?2, parser_version = ?3, etag = ?4, last_modified = ?5,
-             revision = CASE WHEN ?6 > ?7 OR revision = 0 THEN ?6 ELSE revision END,
-             attempted_at = ?8, succeeded_at = ?8, error = '', date = ?9, records = ?10, size_bytes = ?11
-             WHERE feed_id = ?1",
-            params![
-                feed,
-                outcome.url,
-                outcome.parser_version,
-                outcome.validators.etag,
-                outcome.validators.last_modified,
-                integer(stats.revision),
-                integer(before),
-                outcome.now,
-                outcome.date,
-                integer(records),
-                integer(outcome.size_bytes),
-            ],
-        )?;
+        succeeded(&transaction, feed, outcome, &stats)?;
         transaction.commit()?;
         Ok(stats)
     }
@@ -229,11 +209,7 @@ fn apply(
     outcome: &FeedOutcome,
     stats: &UpdateStats,
 ) -> Result<u64> {
-    connection.execute(
-        "INSERT INTO revision (feed_id, created_at, added, removed, date) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![feed, outcome.now, integer(stats.added), integer(stats.removed), outcome.date],
-    )?;
-    let revision = connection.last_insert_rowid();
+    let revision = integer(new_revision(connection, feed, outcome, stats)?);
     connection.execute(
         "UPDATE affected SET to_revision = ?1 WHERE affected_id IN (SELECT affected_id FROM gone_affected)",
         [revision],
