@@ -55,3 +55,16 @@ pub fn open(reference: &Reference, options: &OpenOptions) -> Result<Box<dyn Imag
         )),
     }
 }
+
+/// The images of all platforms that `reference` names, in its index's order; of a source without an index its
+/// one image. The options' platform is not looked at. Attestations and artifacts are no images.
+pub fn open_all(reference: &Reference, options: &OpenOptions) -> Result<Vec<Box<dyn Image>>, Error> {
+    fn boxed<I: Image + 'static>(images: Vec<I>) -> Vec<Box<dyn Image>> {
+        images.into_iter().map(|image| Box::new(image) as Box<dyn Image>).collect()
+    }
+    match reference {
+        Reference::OciLayout(target) => Ok(boxed(oci_layout::open_all(target)?)),
+        Reference::OciArchive(target) => Ok(boxed(oci_archive::open_all(target, options)?)),
+        _ => Ok(vec![open(reference, options)?]),
+    }
+}

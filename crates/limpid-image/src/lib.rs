@@ -16,6 +16,7 @@ mod directory;
 mod docker_archive;
 mod error;
 mod image;
+mod index;
 mod layer;
 mod limits;
 mod manifest;
@@ -28,7 +29,7 @@ mod visitor;
 
 pub use compression::Compression;
 pub use error::Error;
-pub use image::{Image, LayerContent, OpenOptions, open};
+pub use image::{Image, LayerContent, OpenOptions, open, open_all};
 pub use layer::{ExpectedBlob, LayerStats, decode_layer, read_layer};
 pub use limits::Limits;
 pub use reference::{Reference, ReferenceError};

@@ -8,10 +8,22 @@ use limpid_model::{Digest, ImageMetadata, LayerMetadata, Platform};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::Error;
+use crate::{Error, platform};
 
 /// Bytes of one JSON document: what registries accept for a manifest.
 pub(crate) const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+/// The media types of an index.
+pub(crate) const INDEX_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+/// The media types of an image's config, and those that old registries wrote in their place, which Docker
+/// takes for images too.
+const IMAGE_CONFIG_TYPES: [&str; 5] = [
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+    "application/octet-stream",
+    "application/json",
+    "text/html",
+];
 /// Layers of one image; runtimes stop at 128.
 const LAYERS_MAX: usize = 1024;
 /// Indexes inside indexes.
@@ -30,9 +42,21 @@ pub(crate) struct Descriptor {
     pub(crate) platform: Option<WirePlatform>,
     #[serde(default)]
     pub(crate) annotations: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    pub(crate) artifact_type: Option<String>,
 }
 
 impl Descriptor {
+    /// Whether an index's entry is an image or an index of images, as far as the entry tells.
+    pub(crate) fn may_be_image(&self) -> bool {
+        let is_artifact = self.artifact_type.as_ref().is_some_and(|kind| !kind.is_empty());
+        !is_artifact && !self.platform().is_some_and(|platform| platform::is_attestation(&platform))
+    }
+
+    pub(crate) fn is_index(&self) -> bool {
+        INDEX_TYPES.contains(&self.media_type.as_str())
+    }
+
     pub(crate) fn digest(&self, what: &str) -> Result<Digest, Error> {
         self.digest.parse().map_err(|error| Error::malformed(what, format!("{error}")))
     }
@@ -66,7 +90,14 @@ pub(crate) struct WirePlatform {
 
 /// An index or a manifest: which one is told by what it has, since media types are often missing.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Document {
+    #[serde(default)]
+    pub(crate) schema_version: Option<u64>,
+    #[serde(default)]
+    pub(crate) media_type: Option<String>,
+    #[serde(default)]
+    pub(crate) artifact_type: Option<String>,
     pub(crate) manifests: Option<Vec<Descriptor>>,
     pub(crate) config: Option<Descriptor>,
     pub(crate) layers: Option<Vec<Descriptor>>,
@@ -114,6 +145,39 @@ struct History {
     created_by: Option<String>,
     #[serde(default)]
     empty_layer: Option<bool>,
+}
+
+impl Document {
+    /// Reads an index or a manifest, and refuses what is neither in a sentence that says what it is.
+    pub(crate) fn read(bytes: &[u8], what: &str) -> Result<Self, Error> {
+        let document: Self = parse(bytes, what)?;
+        let is = |kind: &str| document.media_type.as_deref().is_some_and(|of| of.contains(kind));
+        if document.schema_version == Some(1) || is("manifest.v1+") {
+            let reason = "it is a manifest of Docker's schema 1, which is deprecated since 2017; push the image \
+                          again with a current tool";
+            return Err(Error::unsupported(what, reason));
+        }
+        if document.manifests.is_some() && document.layers.is_none() && document.config.is_none() {
+            return Ok(document);
+        }
+        let Some(config) = &document.config else {
+            return Err(Error::malformed(what, "it is neither a manifest nor an index"));
+        };
+        // An image may name an artifact type, an artifact's config is no image's.
+        if !config.media_type.is_empty() && !IMAGE_CONFIG_TYPES.contains(&config.media_type.as_str()) {
+            let kind = document.artifact_type.as_deref().filter(|kind| !kind.is_empty());
+            let kind = kind.unwrap_or(&config.media_type);
+            return Err(Error::unsupported(what, format!("it is an artifact of type {kind}, not an image")));
+        }
+        Ok(document)
+    }
+
+    /// A manifest's config and layers (digest, bytes), base first.
+    pub(crate) fn parts(&self, what: &str) -> Result<(Digest, Vec<(Digest, u64)>), Error> {
+        let config = self.config.as_ref().ok_or_else(|| Error::malformed(what, "it has no config"))?;
+        let layers = self.layers.iter().flatten().map(|layer| Ok((layer.digest(what)?, layer.size)));
+        Ok((config.digest(what)?, layers.collect::<Result<Vec<_>, Error>>()?))
+    }
 }
 
 /// Reads a document; `what` names it in errors.

@@ -10,6 +10,7 @@ use crate::oci_layout::{Blobs, OciImage};
 use crate::reference::split_target;
 
 /// A layout in an archive.
+#[derive(Clone)]
 pub(crate) struct InArchive(Archive);
 
 impl Blobs for InArchive {
@@ -25,4 +26,9 @@ impl Blobs for InArchive {
 pub(crate) fn open(target: &str, options: &OpenOptions) -> Result<OciImage<InArchive>, Error> {
     let (file, selector) = split_target(target, Path::is_file);
     OciImage::find(InArchive(Archive::open(&file, &options.limits)?), &selector, options)
+}
+
+pub(crate) fn open_all(target: &str, options: &OpenOptions) -> Result<Vec<OciImage<InArchive>>, Error> {
+    let (file, selector) = split_target(target, Path::is_file);
+    OciImage::find_all(InArchive(Archive::open(&file, &options.limits)?), &selector)
 }

@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use limpid_model::{Digest, ImageMetadata, Platform};
+use limpid_model::{Digest, ImageMetadata};
 
+use crate::Error;
 use crate::image::{Image, LayerContent, OpenOptions};
-use crate::manifest::{Config, DOCUMENT_BYTES_MAX, Descriptor, Document, NESTING_MAX, parse};
+use crate::index::{Documents, Search};
+use crate::manifest::{Config, DOCUMENT_BYTES_MAX, Descriptor, Document, parse};
 use crate::reference::{Selector, split_target};
-use crate::{Error, platform};
 
 /// Where a layout's files are.
 pub(crate) trait Blobs: Send + Sync {
@@ -28,6 +29,7 @@ pub(crate) struct OciImage<B> {
 }
 
 /// A layout in a directory.
+#[derive(Clone)]
 pub(crate) struct InDirectory(PathBuf);
 
 impl Blobs for InDirectory {
@@ -43,40 +45,85 @@ impl Blobs for InDirectory {
 }
 
 pub(crate) fn open(target: &str, options: &OpenOptions) -> Result<OciImage<InDirectory>, Error> {
+    let (directory, selector) = locate(target)?;
+    OciImage::find(directory, &selector, options)
+}
+
+pub(crate) fn open_all(target: &str) -> Result<Vec<OciImage<InDirectory>>, Error> {
+    let (directory, selector) = locate(target)?;
+    OciImage::find_all(directory, &selector)
+}
+
+fn locate(target: &str) -> Result<(InDirectory, Selector), Error> {
     let (directory, selector) = split_target(target, Path::is_dir);
     if !directory.is_dir() {
         return Err(Error::not_found(format!("the directory {}", directory.display())));
     }
-    OciImage::find(InDirectory(directory), &selector, options)
+    Ok((InDirectory(directory), selector))
 }
 
 impl<B: Blobs> OciImage<B> {
     /// Finds the image that `selector` and the options' platform name.
     pub(crate) fn find(blobs: B, selector: &Selector, options: &OpenOptions) -> Result<Self, Error> {
-        let name = blobs.name();
-        let what = format!("index.json of {name}");
-        let index: Document = parse(&limited(blobs.open("index.json")?, &what)?, &what)?;
-        let manifests = index.manifests.ok_or_else(|| Error::malformed(&what, "it lists no manifests"))?;
-        let descriptor = select(&manifests, selector, &name, options.platform.is_none())?;
-        let (manifest_digest, manifest) = resolve(&blobs, descriptor, options.platform.as_ref())?;
-        let what = format!("manifest {manifest_digest}");
-        let config = manifest.config.ok_or_else(|| Error::malformed(&what, "it has no config"))?;
-        let layers = manifest.layers.unwrap_or_default();
-        let layers = layers
-            .iter()
-            .map(|layer| Ok((layer.digest(&what)?, layer.size)))
-            .collect::<Result<Vec<_>, Error>>()?;
-        let config_digest = config.digest(&what)?;
-        if !config.media_type.is_empty() && !config.media_type.contains("image") {
-            return Err(Error::unsupported(
-                what,
-                format!("its config is of type {}: it is no image", config.media_type),
-            ));
-        }
-        let config: Config = parse(&document(&blobs, config_digest)?, &format!("config {config_digest}"))?;
-        let metadata = config.metadata(manifest_digest, Some(config_digest), &layers, &what)?;
+        let (among, direct) = entries(&blobs, selector)?;
+        let source = Layout(&blobs);
+        let search = Search::new(&source);
+        let wanted = options.platform.as_ref();
+        let (digest, manifest) = match direct {
+            Some(digest) => search.one_from(digest, wanted)?,
+            None => search.one(&among, wanted)?,
+        };
+        let metadata = metadata(&blobs, digest, &manifest)?;
         Ok(Self { blobs, metadata })
     }
+
+    /// Finds the images of all platforms that `selector` names.
+    pub(crate) fn find_all(blobs: B, selector: &Selector) -> Result<Vec<Self>, Error>
+    where
+        B: Clone,
+    {
+        let (among, direct) = entries(&blobs, selector)?;
+        let source = Layout(&blobs);
+        let search = Search::new(&source);
+        let found = match direct {
+            Some(digest) => search.all_from(digest)?,
+            None => search.all(&among)?,
+        };
+        let image = |(digest, manifest): &(Digest, Document)| {
+            Ok(Self { blobs: blobs.clone(), metadata: metadata(&blobs, *digest, manifest)? })
+        };
+        found.iter().map(image).collect()
+    }
+}
+
+/// Indexes and manifests of a layout.
+struct Layout<'a, B>(&'a B);
+
+impl<B: Blobs> Documents for Layout<'_, B> {
+    fn document(&self, digest: Digest, _: Option<&Descriptor>) -> Result<Document, Error> {
+        Document::read(&document(self.0, digest)?, &format!("blob {digest} of {}", self.0.name()))
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+}
+
+/// The entries of the layout's own index that are meant, or a digest that it need not name.
+fn entries(blobs: &impl Blobs, selector: &Selector) -> Result<(Vec<Descriptor>, Option<Digest>), Error> {
+    let name = blobs.name();
+    let what = format!("index.json of {name}");
+    let index: Document = parse(&limited(blobs.open("index.json")?, &what)?, &what)?;
+    let manifests = index.manifests.ok_or_else(|| Error::malformed(&what, "it lists no manifests"))?;
+    let chosen = select(&manifests, selector, &name)?;
+    Ok((chosen.among.into_iter().cloned().collect(), chosen.direct))
+}
+
+fn metadata(blobs: &impl Blobs, digest: Digest, manifest: &Document) -> Result<ImageMetadata, Error> {
+    let what = format!("manifest {digest}");
+    let (config_digest, layers) = manifest.parts(&what)?;
+    let config: Config = parse(&document(blobs, config_digest)?, &format!("config {config_digest}"))?;
+    config.metadata(digest, Some(config_digest), &layers, &what)
 }
 
 impl<B: Blobs> Image for OciImage<B> {
@@ -114,12 +161,7 @@ pub(crate) fn limited(reader: impl Read, what: &str) -> Result<Vec<u8>, Error> {
 }
 
 /// The entry of the layout's own index that is meant.
-fn select<'a>(
-    manifests: &'a [Descriptor],
-    selector: &Selector,
-    name: &str,
-    any_platform: bool,
-) -> Result<Chosen<'a>, Error> {
+fn select<'a>(manifests: &'a [Descriptor], selector: &Selector, name: &str) -> Result<Chosen<'a>, Error> {
     let names = || {
         let mut names: Vec<String> =
             manifests.iter().flat_map(Descriptor::names).map(str::to_owned).collect();
@@ -146,7 +188,7 @@ fn select<'a>(
             let found: Vec<_> = manifests.iter().filter(|manifest| manifest.digest == wanted).collect();
             // A digest may also be that of a manifest that no index entry names.
             if found.is_empty() {
-                return Ok(Chosen { among: Vec::new(), direct: Some(*digest), any_platform });
+                return Ok(Chosen { among: Vec::new(), direct: Some(*digest) });
             }
             found
         }
@@ -165,66 +207,10 @@ fn select<'a>(
             }
         },
     };
-    Ok(Chosen { among: found, direct: None, any_platform })
+    Ok(Chosen { among: found, direct: None })
 }
 
 struct Chosen<'a> {
     among: Vec<&'a Descriptor>,
     direct: Option<Digest>,
-    any_platform: bool,
-}
-
-/// Follows indexes down to a manifest for the platform.
-fn resolve(
-    blobs: &impl Blobs,
-    chosen: Chosen<'_>,
-    wanted: Option<&Platform>,
-) -> Result<(Digest, Document), Error> {
-    let mut among: Vec<Descriptor> = chosen.among.into_iter().cloned().collect();
-    let mut next = chosen.direct;
-    for _ in 0..NESTING_MAX {
-        let digest = match next.take() {
-            Some(digest) => digest,
-            None => choose(&among, wanted, chosen.any_platform)?.digest("an index")?,
-        };
-        let what = format!("blob {digest} of {}", blobs.name());
-        let document: Document = parse(&document(blobs, digest)?, &what)?;
-        match document.manifests {
-            Some(manifests) if document.layers.is_none() => among = manifests,
-            _ if document.config.is_some() => return Ok((digest, document)),
-            _ => return Err(Error::malformed(what, "it is neither a manifest nor an index")),
-        }
-    }
-    Err(Error::limit(blobs.name(), format!("{NESTING_MAX} indexes inside one another")))
-}
-
-/// The descriptor for the platform; if there is only one and nobody asked for a platform, that one.
-fn choose<'a>(
-    among: &'a [Descriptor],
-    wanted: Option<&Platform>,
-    any_platform: bool,
-) -> Result<&'a Descriptor, Error> {
-    let images: Vec<&Descriptor> = among
-        .iter()
-        .filter(|descriptor| {
-            !descriptor.platform().is_some_and(|platform| platform::is_attestation(&platform))
-        })
-        .collect();
-    if let [only] = images[..]
-        && (any_platform || only.platform().is_none())
-    {
-        return Ok(only);
-    }
-    let wanted = wanted.cloned().unwrap_or_else(platform::host);
-    let found = images
-        .iter()
-        .find(|descriptor| descriptor.platform().is_some_and(|offered| platform::matches(&offered, &wanted)));
-    found.copied().ok_or_else(|| Error::NotFound {
-        what: format!("an image for {wanted}"),
-        available: images
-            .iter()
-            .filter_map(|descriptor| descriptor.platform())
-            .map(|p| p.to_string())
-            .collect(),
-    })
 }
