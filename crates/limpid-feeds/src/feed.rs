@@ -8,10 +8,10 @@ use limpid_model::Advisory;
 
 use crate::error::FeedError;
 use crate::limits::Limits;
-use crate::{AlpineSecdb, DebianTracker, Local};
+use crate::{AlpineSecdb, CveRecords, DebianTracker, Kev, Local, Nvd};
 
 /// All feeds, in the order in which they are shown.
-pub static FEEDS: &[&dyn Feed] = &[&DebianTracker, &AlpineSecdb, &Local];
+pub static FEEDS: &[&dyn Feed] = &[&DebianTracker, &AlpineSecdb, &CveRecords, &Nvd, &Kev, &Local];
 
 /// The feed of that name.
 pub fn feed_named(name: &str) -> Option<&'static dyn Feed> {
@@ -39,6 +39,38 @@ pub trait Feed: Send + Sync {
 
     /// Everything there is, for a server that takes it all.
     fn all_documents(&self) -> Vec<Document>;
+
+    /// Everything there is in that year. A source that publishes by the year has one document more each January.
+    fn documents_in(&self, _year: i16) -> Vec<Document> {
+        self.all_documents()
+    }
+
+    /// Whether it speaks of vulnerabilities and not of packages: severities, weaknesses, exploitation. Such a
+    /// feed covers no release, and its advisories affect nothing.
+    fn enriches(&self) -> bool {
+        false
+    }
+
+    /// Whether all its documents together are so small that a scan fetches them by the way.
+    fn is_small(&self) -> bool {
+        false
+    }
+
+    /// Where else the document is to be had when its own address fails.
+    fn fallback(&self, _document: &Document) -> Option<Document> {
+        None
+    }
+
+    /// A small document that names the SHA-256 of this one as it should be, decompressed. If it names the one that
+    /// was read last, the large one is not asked for.
+    fn checksum(&self, _document: &Document) -> Option<Document> {
+        None
+    }
+
+    /// What such a document says, in lower case; `None` if it says none.
+    fn read_checksum(&self, _bytes: &[u8]) -> Option<String> {
+        None
+    }
 
     /// Reads one document, compressed or not, and hands over its advisories one at a time.
     ///
@@ -85,6 +117,8 @@ pub struct ParseSummary {
     pub skipped: BTreeMap<String, u64>,
     /// The date that the document gives itself (RFC 3339), empty for none.
     pub date: String,
+    /// SHA-256 of the decompressed document in lower case, for a feed with a [`Feed::checksum`]; else empty.
+    pub sha256: String,
 }
 
 impl ParseSummary {
@@ -124,7 +158,15 @@ impl<'a, 'b> Emitter<'a, 'b> {
         self.summary.skip(reason);
     }
 
-    pub(crate) fn emit(&mut self, advisory: Advisory) -> Result<(), FeedError> {
+    /// Hands over an advisory, if it keeps within bounds: one that does not is left out, or cut and counted.
+    pub(crate) fn emit(&mut self, mut advisory: Advisory) -> Result<(), FeedError> {
+        if let Some(reason) = self.limits.refusal(&advisory) {
+            self.skip(reason);
+            return Ok(());
+        }
+        for reason in self.limits.cut(&mut advisory.details) {
+            self.skip(reason);
+        }
         self.summary.advisories += 1;
         self.summary.affected += advisory.affected.len() as u64;
         (self.sink)(advisory).map_err(|source| FeedError::Sink { document: self.document.to_owned(), source })

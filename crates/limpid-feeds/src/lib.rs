@@ -11,21 +11,32 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod alpine_secdb;
+mod cve_records;
 mod debian_release;
 mod debian_tracker;
 mod decode;
+mod epss;
 mod error;
 mod feed;
 mod fetch;
 mod json;
+mod kev;
 mod limits;
 mod local;
+mod nvd;
+mod scores;
+mod tar;
 
 pub use alpine_secdb::AlpineSecdb;
+pub use cve_records::{CveRecords, cve_record_urls};
 pub use debian_tracker::DebianTracker;
 pub use decode::decoded;
+pub use epss::Epss;
 pub use error::FeedError;
 pub use feed::{Document, FEEDS, Feed, ParseSummary, Sink, SinkError, feed_named, feeds_for};
 pub use fetch::{FetchError, FetchOptions, Fetched, Fetcher, Mirror, Validators};
+pub use kev::Kev;
 pub use limits::Limits;
 pub use local::{LOCAL_FEED, Local};
+pub use nvd::Nvd;
+pub use scores::{SCORE_FEEDS, Score, ScoreFeed, ScoreSink, ScoreSummary, score_feed_named};
