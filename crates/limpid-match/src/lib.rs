@@ -6,20 +6,24 @@
 #![forbid(unsafe_code)]
 
 mod alpine;
+mod cvss;
 mod debian;
 mod join;
 mod judge;
 mod rating;
 mod release;
+mod severity;
 mod support;
 mod ubuntu;
 
 use limpid_model::{Affected, Distribution, Explanation, Package, PackageKind, PackageType, Severity};
 use limpid_version::Scheme;
 
+pub use cvss::{CvssVersion, base_score};
 pub use join::join;
 pub use rating::{authority, best_rating, ratings};
 pub use release::{context, release};
+pub use severity::{OPERATOR_FEED, OwnWord, severity};
 pub use support::support;
 
 /// Raised whenever a verdict on the same package and advisories would change. Verdicts of another version are

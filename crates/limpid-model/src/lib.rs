@@ -11,6 +11,7 @@ mod distribution;
 mod findings;
 mod image;
 mod package;
+mod rating;
 mod report;
 mod severity;
 mod verdict;
@@ -26,6 +27,7 @@ pub use findings::{
 };
 pub use image::{ImageMetadata, LayerMetadata, Platform, PlatformError};
 pub use package::{Package, PackageFact, PackageType, UnknownPackageType};
+pub use rating::{BaseScore, Rated};
 pub use report::{
     Coverage, Epss, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Rating, Report, Standing,
     Support, Unmatched, Vulnerability,
