@@ -152,7 +152,7 @@ impl Document {
     pub(crate) fn read(bytes: &[u8], what: &str) -> Result<Self, Error> {
         let document: Self = parse(bytes, what)?;
         let is = |kind: &str| document.media_type.as_deref().is_some_and(|of| of.contains(kind));
-        if document.schema_version == Some(1) || is("manifest.v1+") {
+        if document.schema_version == Some(1) || is("distribution.manifest.v1+") {
             let reason = "it is a manifest of Docker's schema 1, which is deprecated since 2017; push the image \
                           again with a current tool";
             return Err(Error::unsupported(what, reason));

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use limpid_extract::EXTRACTORS;
 use limpid_model::{
     Coverage, ExtractorVersion, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Occurrence,
-    Problem, Report, Standing, Support, Unmatched, Verdict, Vulnerability,
+    Problem, Report, Standing, Support, Unmatched, Verdict,
 };
 use limpid_store::{FeedState, ImageRecord, LayerContents, NEWEST, OccurrenceId, Store};
 
 use crate::Error;
 use crate::verdicts::verdicts;
-use crate::vulnerabilities::{positions, severity, vulnerabilities};
+use crate::vulnerabilities::Vulnerabilities;
 
 type Verdicts = BTreeMap<OccurrenceId, Vec<Verdict>>;
 
@@ -61,7 +61,7 @@ pub fn report(
     let reported = |id: &OccurrenceId| verdicts.get(id).into_iter().flatten();
     let named =
         installed.iter().flat_map(|(id, _)| reported(id)).map(|verdict| verdict.vulnerability.as_str());
-    let vulnerabilities = vulnerabilities(store, &named.collect(), moment.revision)?;
+    let vulnerabilities = Vulnerabilities::new(store, &named.collect(), moment.revision)?;
     let findings = findings(installed.iter().map(|(id, _)| reported(id)), &vulnerabilities);
     let packages: Vec<InstalledPackage> = installed.into_iter().map(|(_, package)| package).collect();
     Ok(Report {
@@ -71,7 +71,7 @@ pub fn report(
         coverage: coverage(store, image, &packages, moment)?,
         packages,
         findings,
-        vulnerabilities,
+        vulnerabilities: vulnerabilities.into_report(),
         revision,
         as_of: moment.as_of.to_owned(),
     })
@@ -80,26 +80,25 @@ pub fn report(
 /// The findings of packages, given as each package's verdicts, the worst first.
 fn findings<'a>(
     packages: impl Iterator<Item = impl Iterator<Item = &'a Verdict>>,
-    vulnerabilities: &[Vulnerability],
+    vulnerabilities: &Vulnerabilities,
 ) -> Vec<Finding> {
-    let positions = positions(vulnerabilities);
+    let positions = vulnerabilities.positions();
     let mut findings = Vec::new();
     for (package, verdicts) in packages.enumerate() {
         for verdict in verdicts {
             let Some(position) = positions.get(verdict.vulnerability.as_str()) else { continue };
-            let (severity, severity_source) = severity(verdict, &vulnerabilities[*position]);
             findings.push(Finding {
                 package,
                 vulnerability: *position,
                 verdict: verdict.clone(),
-                severity,
-                severity_source,
+                rated: vulnerabilities.rate(verdict),
             });
         }
     }
     // Packages and vulnerabilities are sorted, so their indices stand for their names.
-    findings
-        .sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.package, finding.vulnerability));
+    findings.sort_by_key(|finding| {
+        (std::cmp::Reverse(finding.rated.severity), finding.package, finding.vulnerability)
+    });
     findings
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limpid_model::{Rating, Severity, Verdict, Vulnerability};
+use limpid_match::OwnWord;
+use limpid_model::{AdvisoryDetails, Rated, Severity, Verdict, Vulnerability};
 use limpid_store::{Knowledge, Store};
 
 use crate::Error;
@@ -10,21 +11,49 @@ use crate::Error;
 /// Links that are kept of one vulnerability: some advisories list hundreds.
 const LINKS_MAX: usize = 100;
 
-/// Everything known of the named vulnerabilities at a revision, sorted by id.
-pub(crate) fn vulnerabilities(
-    store: &dyn Store,
-    ids: &BTreeSet<&str>,
-    at: u64,
-) -> Result<Vec<Vulnerability>, Error> {
-    let ids: Vec<&str> = ids.iter().copied().collect();
-    let mut knowledge = store.knowledge(&ids, at)?;
-    let all = ids.into_iter().map(|id| unite(id, knowledge.remove(id).unwrap_or_default()));
-    Ok(all.collect())
+/// What feeds say of the vulnerabilities that a report names.
+pub(crate) struct Vulnerabilities {
+    by_id: BTreeMap<String, Vec<Knowledge>>,
 }
 
-fn unite(id: &str, knowledge: Vec<Knowledge>) -> Vulnerability {
-    let ratings = limpid_match::ratings(knowledge.iter().map(|known| (known.feed.as_str(), &known.details)));
-    let mut united = Vulnerability { id: id.to_owned(), ratings, ..Vulnerability::default() };
+impl Vulnerabilities {
+    /// Everything known of the named vulnerabilities at a revision.
+    pub(crate) fn new(store: &dyn Store, ids: &BTreeSet<&str>, at: u64) -> Result<Self, Error> {
+        let named: Vec<&str> = ids.iter().copied().collect();
+        let mut by_id = store.knowledge(&named, at)?;
+        for id in named {
+            by_id.entry(id.to_owned()).or_default();
+        }
+        Ok(Self { by_id })
+    }
+
+    /// The position of each vulnerability, by its id.
+    pub(crate) fn positions(&self) -> BTreeMap<&str, usize> {
+        self.by_id.keys().enumerate().map(|(position, id)| (id.as_str(), position)).collect()
+    }
+
+    /// The severity that counts for a verdict, and who says so.
+    pub(crate) fn rate(&self, verdict: &Verdict) -> Rated {
+        let known = self.by_id.get(&verdict.vulnerability).map(Vec::as_slice).unwrap_or_default();
+        let own = OwnWord { feed: &verdict.feed, severity: verdict.severity, word: &verdict.severity_word };
+        limpid_match::severity(own, &details(known)).0
+    }
+
+    /// What is known of each, sorted by id.
+    pub(crate) fn into_report(self) -> Vec<Vulnerability> {
+        self.by_id.into_iter().map(|(id, known)| unite(id, known)).collect()
+    }
+}
+
+fn details(known: &[Knowledge]) -> Vec<(&str, &AdvisoryDetails)> {
+    known.iter().map(|known| (known.feed.as_str(), &known.details)).collect()
+}
+
+fn unite(id: String, knowledge: Vec<Knowledge>) -> Vulnerability {
+    let nobody = OwnWord { feed: "", severity: Severity::Unknown, word: "" };
+    let (first, others) = limpid_match::severity(nobody, &details(&knowledge));
+    let ratings = std::iter::once(first).chain(others).filter(|rated| *rated != Rated::default()).collect();
+    let mut united = Vulnerability { ratings, ..Vulnerability::default() };
     let (mut aliases, mut links, mut weaknesses) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for Knowledge { feed, advisory, details } in knowledge {
         aliases.insert(advisory);
@@ -32,7 +61,9 @@ fn unite(id: &str, knowledge: Vec<Knowledge>) -> Vulnerability {
         links.extend(details.links);
         weaknesses.extend(details.weaknesses);
         united.cvss.extend(details.cvss.into_iter().map(|mut cvss| {
-            cvss.source = limpid_match::authority(&feed, &cvss.source);
+            if cvss.source.is_empty() {
+                cvss.source.clone_from(&feed);
+            }
             cvss
         }));
         if united.description.is_empty() {
@@ -47,29 +78,12 @@ fn unite(id: &str, knowledge: Vec<Knowledge>) -> Vulnerability {
         }
         united.modified = united.modified.max(details.modified);
     }
-    aliases.remove(id);
+    aliases.remove(&id);
+    united.id = id;
     united.aliases = aliases.into_iter().collect();
     united.links = links.into_iter().take(LINKS_MAX).collect();
     united.weaknesses = weaknesses.into_iter().collect();
     united.cvss.sort();
     united.cvss.dedup();
     united
-}
-
-/// The severity that counts for a finding, and whose word it is: the operator's, then what the verdict's own
-/// source says of this package, then the best of the vulnerability's ratings.
-pub(crate) fn severity(verdict: &Verdict, vulnerability: &Vulnerability) -> (Severity, String) {
-    let of_package = (verdict.severity != Severity::Unknown).then(|| Rating {
-        source: verdict.feed.clone(),
-        severity: verdict.severity,
-        word: verdict.severity_word.clone(),
-        score_tenths: None,
-    });
-    let best = limpid_match::best_rating(of_package.iter().chain(&vulnerability.ratings));
-    best.map_or_else(Default::default, |rating| (rating.severity, rating.source.clone()))
-}
-
-/// The position of each vulnerability by its id.
-pub(crate) fn positions(vulnerabilities: &[Vulnerability]) -> BTreeMap<&str, usize> {
-    vulnerabilities.iter().enumerate().map(|(position, known)| (known.id.as_str(), position)).collect()
 }

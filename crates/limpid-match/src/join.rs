@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use limpid_model::{Explanation, VerdictState};
 
-use crate::OWN_FEED;
+use crate::OPERATOR_FEED;
 
 /// The order in which channels are asked: own first.
 fn channel_rank(channel: &str) -> u8 {
@@ -71,7 +71,7 @@ pub fn join(explanations: Vec<Explanation>) -> Vec<(Explanation, Vec<Explanation
         counting.sort_by(|a, b| {
             let key = |e: &Explanation| {
                 let verdict = &e.verdict;
-                (verdict.feed != OWN_FEED, state_rank(verdict.state), channel_rank(&verdict.channel))
+                (verdict.feed != OPERATOR_FEED, state_rank(verdict.state), channel_rank(&verdict.channel))
             };
             key(a).cmp(&key(b)).then_with(|| a.verdict.cmp(&b.verdict))
         });

@@ -10,7 +10,6 @@ mod cvss;
 mod debian;
 mod join;
 mod judge;
-mod rating;
 mod release;
 mod severity;
 mod support;
@@ -21,7 +20,6 @@ use limpid_version::Scheme;
 
 pub use cvss::{CvssVersion, base_score};
 pub use join::join;
-pub use rating::{authority, best_rating, ratings};
 pub use release::{context, release};
 pub use severity::{OPERATOR_FEED, OwnWord, severity};
 pub use support::support;
@@ -29,9 +27,6 @@ pub use support::support;
 /// Raised whenever a verdict on the same package and advisories would change. Verdicts of another version are
 /// computed again.
 pub const RULES_VERSION: u32 = 1;
-
-/// The feed of the operator's own advisories, whose word counts before any other's.
-pub const OWN_FEED: &str = "local";
 
 /// An advisory's statement on a package, with what of the advisory a verdict needs.
 #[derive(Debug, Clone, Copy)]

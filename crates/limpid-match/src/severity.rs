@@ -91,8 +91,9 @@ pub fn severity(own: OwnWord<'_>, details: &[(&str, &AdvisoryDetails)]) -> (Rate
         };
         key(a).cmp(&key(b)).then_with(|| a.2.cmp(&b.2))
     });
-    let mut rated = ranked.into_iter().map(|(.., rated)| rated);
-    let counting = rated.next().unwrap_or_else(|| Rated {
+    let is_rated = !ranked.is_empty();
+    let mut rated = ranked.into_iter().map(|(.., rated)| rated).chain(words_beside(own.feed, details));
+    let counting = if is_rated { rated.next() } else { None }.unwrap_or_else(|| Rated {
         source: if own.word.is_empty() { String::new() } else { own.feed.to_owned() },
         word: own.word.to_owned(),
         ..Rated::default()
@@ -104,6 +105,23 @@ pub fn severity(own: OwnWord<'_>, details: &[(&str, &AdvisoryDetails)]) -> (Rate
         }
     }
     (counting, others)
+}
+
+/// The words of feeds that do not speak for the package: another distribution's word is worth reading and never
+/// counts.
+fn words_beside<'a>(
+    own_feed: &'a str,
+    details: &'a [(&str, &AdvisoryDetails)],
+) -> impl Iterator<Item = Rated> + 'a {
+    let others = details.iter().filter(move |(feed, said)| {
+        *feed != own_feed && *feed != OPERATOR_FEED && said.severity != Severity::Unknown
+    });
+    others.map(|(feed, said)| Rated {
+        severity: said.severity,
+        source: (*feed).to_owned(),
+        word: said.severity_word.clone(),
+        ..Rated::default()
+    })
 }
 
 fn rank(own_feed: &str, feed: &str, source: &str) -> Rank {
@@ -163,6 +181,18 @@ mod tests {
         assert_eq!(others.len(), 2);
         let (counting, _) = severity(own(Severity::Unknown, ""), &[("nvd", &nvd)]);
         assert_eq!((counting.source.as_str(), counting.severity), ("acme", Severity::Critical));
+    }
+
+    #[test]
+    fn another_distributions_word_stands_beside_and_never_counts() {
+        let ubuntu = AdvisoryDetails {
+            severity: Severity::High,
+            severity_word: "high".to_owned(),
+            ..AdvisoryDetails::default()
+        };
+        let (counting, others) = severity(own(Severity::Unknown, ""), &[("ubuntu", &ubuntu)]);
+        assert_eq!(counting.severity, Severity::Unknown);
+        assert_eq!((others[0].source.as_str(), others[0].severity), ("ubuntu", Severity::High));
     }
 
     #[test]

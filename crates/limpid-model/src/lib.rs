@@ -29,8 +29,8 @@ pub use image::{ImageMetadata, LayerMetadata, Platform, PlatformError};
 pub use package::{Package, PackageFact, PackageType, UnknownPackageType};
 pub use rating::{BaseScore, Rated};
 pub use report::{
-    Coverage, Epss, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Rating, Report, Standing,
-    Support, Unmatched, Vulnerability,
+    Coverage, Epss, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Report, Standing, Support,
+    Unmatched, Vulnerability,
 };
 pub use severity::{Severity, UnknownSeverity};
 pub use verdict::{Explanation, Verdict, VerdictState};

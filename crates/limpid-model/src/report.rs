@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Context, Cvss, Digest, Distribution, Exploited, ExtractorVersion, ImageMetadata, Package, Problem,
+    Context, Cvss, Digest, Distribution, Exploited, ExtractorVersion, ImageMetadata, Package, Problem, Rated,
     Severity, Verdict,
 };
 
@@ -67,11 +67,8 @@ pub struct Finding {
     pub vulnerability: usize,
     /// The verdict.
     pub verdict: Verdict,
-    /// The severity that counts, of all that sources give.
-    pub severity: Severity,
-    /// Whose word that is: a feed's name, with the authority behind a score (`nvd`, `cve CISA-ADP`); empty if
-    /// nobody says anything.
-    pub severity_source: String,
+    /// The severity that counts, and who says so.
+    pub rated: Rated,
 }
 
 /// What all feeds together say of a vulnerability.
@@ -93,25 +90,13 @@ pub struct Vulnerability {
     pub weaknesses: Vec<String>,
     /// Every CVSS vector, with who gave it.
     pub cvss: Vec<Cvss>,
-    /// Every severity that a source gives, the one that counts first.
-    pub ratings: Vec<Rating>,
+    /// Every severity that a source gives, in the order in which they count where the package's own source says
+    /// nothing.
+    pub ratings: Vec<Rated>,
     /// That it is known to be exploited.
     pub exploited: Option<Exploited>,
     /// How likely it is to be exploited.
     pub epss: Option<Epss>,
-}
-
-/// A severity and whose word it is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub struct Rating {
-    /// The feed, with the authority behind a score.
-    pub source: String,
-    /// Normalised.
-    pub severity: Severity,
-    /// The source's own word, empty if it gives a score only.
-    pub word: String,
-    /// The CVSS base score in tenths, if it gives one.
-    pub score_tenths: Option<u16>,
 }
 
 /// FIRST's estimate that a vulnerability will be exploited within 30 days, in units of 0.00001.
@@ -226,7 +211,7 @@ impl Report {
     pub fn count_by_severity(&self) -> [u64; 7] {
         let mut counts = [0; 7];
         for finding in self.findings.iter().filter(|finding| finding.verdict.state.is_affected()) {
-            counts[finding.severity as usize] += 1;
+            counts[finding.rated.severity as usize] += 1;
         }
         counts
     }
@@ -234,7 +219,7 @@ impl Report {
     /// The worst severity among what counts as vulnerable.
     pub fn worst_severity(&self) -> Option<Severity> {
         let affected = self.findings.iter().filter(|finding| finding.verdict.state.is_affected());
-        affected.map(|finding| finding.severity).max()
+        affected.map(|finding| finding.rated.severity).max()
     }
 
     /// The digest of the layer at `index`, if there is one.

@@ -12,8 +12,8 @@ pub fn json(report: &Report) -> String {
             let verdict = &finding.verdict;
             json!({
                 "id": verdict.vulnerability,
-                "severity": finding.severity.name(),
-                "severitySource": finding.severity_source,
+                "severity": finding.rated.severity.name(),
+                "severitySource": finding.rated.source,
                 "sourceSeverity": verdict.severity_word,
                 "state": verdict.state.name(),
                 "sourceState": verdict.state_word,
@@ -60,7 +60,8 @@ fn vulnerability(known: &Vulnerability) -> Value {
                 "source": rating.source,
                 "severity": rating.severity.name(),
                 "word": rating.word,
-                "score": rating.score_tenths.map(|tenths| f64::from(tenths) / 10.0),
+                "vector": rating.vector,
+                "score": rating.score.map(|score| f64::from(score.tenths()) / 10.0),
             })
         })
         .collect();

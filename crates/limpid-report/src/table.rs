@@ -19,7 +19,7 @@ pub fn table(report: &Report, style: Style) -> String {
         for finding in &report.findings {
             let package = &report.packages[finding.package];
             columns.push(vec![
-                finding.severity.to_string(),
+                finding.rated.severity.to_string(),
                 finding.verdict.vulnerability.clone(),
                 package.package.name.clone(),
                 package.package.version.clone(),
@@ -28,7 +28,7 @@ pub fn table(report: &Report, style: Style) -> String {
             ]);
         }
         text.push_str(&columns.render(style, |row, column, cell| {
-            (column == 0).then(|| style.severity(report.findings[row].severity, cell))
+            (column == 0).then(|| style.severity(report.findings[row].rated.severity, cell))
         }));
         text.push('\n');
     }

@@ -94,8 +94,8 @@ fn severities(text: &mut String, report: &Report, ids: &BTreeSet<String>) {
     for known in report.vulnerabilities.iter().filter(|known| ids.contains(&known.id)) {
         for rating in &known.ratings {
             let mut said = rating.severity.to_string();
-            if let Some(tenths) = rating.score_tenths {
-                let _ = write!(said, ", CVSS {}.{}", tenths / 10, tenths % 10);
+            if let Some(score) = rating.score {
+                let _ = write!(said, ", CVSS {score} of {}", rating.vector);
             }
             if !rating.word.is_empty() && !rating.word.eq_ignore_ascii_case(rating.severity.name()) {
                 let _ = write!(said, " (\"{}\")", rating.word);
