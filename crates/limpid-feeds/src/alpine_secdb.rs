@@ -5,6 +5,7 @@
 //! stand under several versions (a fix that was not complete): each is handed over. One string may hold several
 //! ids: each CVE becomes an advisory of its own, with the others of the string that are not CVEs as aliases.
 //! Alpine names no severity, and says nothing of what is not fixed.
+//! Repositories are `main` and, since 3.4, `community`; `testing` is published for no branch.
 //! Left out: ids that are placeholders (`CVE-2022-?????`), with their number.
 
 use std::borrow::Cow;
@@ -36,7 +37,7 @@ impl Feed for AlpineSecdb {
     }
 
     fn parser_version(&self) -> u32 {
-        1
+        2
     }
 
     fn covers(&self, release: &str) -> bool {
@@ -61,27 +62,29 @@ impl Feed for AlpineSecdb {
     ) -> Result<ParseSummary, FeedError> {
         let mut emitter = Emitter::new(document, limits, sink);
         let fail = |error: JsonError| error.of(&document.name);
-        let Some((branch, _)) = document.name.split_once('/') else {
+        let Some((branch, repository)) = document.name.split_once('/') else {
             return Err(emitter.malformed(0, "the document's name is not `BRANCH/REPOSITORY`"));
         };
         let release = format!("alpine:{}", branch.strip_prefix('v').unwrap_or(branch));
         let input = decoded(input, limits).map_err(|error| fail(JsonError::Read(error)))?;
         let mut walker = JsonWalker::new(input, limits.record_bytes_max);
+        // Another branch's document in this one's place would give wrong verdicts.
+        let identity = [("distroversion", branch), ("reponame", repository)];
         let mut has_packages = false;
         walker.open(b'{').map_err(fail)?;
         while let Some(key) = walker.next_key().map_err(fail)? {
             if key == "packages" && walker.next_is(b'[').map_err(fail)? {
                 has_packages = true;
                 packages(&mut walker, &release, &mut emitter)?;
-            } else if key == "distroversion" {
+            } else if let Some((_, expected)) = identity.iter().find(|(name, _)| *name == key) {
                 let offset = walker.offset();
                 match walker.value::<Cow<'_, str>>().map_err(fail)? {
-                    Value::Good(said) if said == branch => {}
+                    Value::Good(said) if said == *expected => {}
                     Value::Good(said) => {
-                        let reason = format!("it is of `{said}`, not of `{branch}`");
+                        let reason = format!("its {key} is `{said}`, not `{expected}`");
                         return Err(emitter.malformed(offset, reason));
                     }
-                    Value::OtherShape => return Err(emitter.malformed(offset, "distroversion is no string")),
+                    Value::OtherShape => return Err(emitter.malformed(offset, format!("{key} is no string"))),
                 }
             } else {
                 walker.skip_value().map_err(fail)?;
@@ -171,6 +174,7 @@ fn package(package: &Package<'_>, release: &str, emitter: &mut Emitter<'_, '_>) 
             let ids: Vec<&str> = text
                 .split_whitespace()
                 .filter(|word| is_id(word))
+                .map(whole_id)
                 .take(emitter.limits.ids_per_record_max)
                 .collect();
             if ids.is_empty() {
@@ -209,6 +213,18 @@ fn is_id(word: &str) -> bool {
         && !rest.contains("XX")
 }
 
+/// A CVE's id without what some recipes put behind it: `CVE-2021-35940.patch`, `CVE-2017-17434-1`.
+fn whole_id(word: &str) -> &str {
+    let Some(number) = word.strip_prefix("CVE-").and_then(|rest| rest.get(5..)) else { return word };
+    let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+    let junk = number.as_bytes().get(digits);
+    if digits >= 4 && junk.is_some_and(|byte| !byte.is_ascii_alphanumeric()) {
+        &word[..word.len() - number.len() + digits]
+    } else {
+        word
+    }
+}
+
 fn new_advisory(id: &str) -> Advisory {
     let links = vec![format!("https://security.alpinelinux.org/vuln/{id}")];
     Advisory {
@@ -228,5 +244,81 @@ fn affected(package: &str, release: &str, version: &str) -> Affected {
         fixed: if never { String::new() } else { version.to_owned() },
         state_word: if never { "secfixes 0".to_owned() } else { "secfixes".to_owned() },
         ..Affected::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str, text: &str) -> Result<(Vec<Advisory>, ParseSummary), FeedError> {
+        let mut found = Vec::new();
+        let document = Document::new(name, "");
+        let summary =
+            AlpineSecdb.parse(&document, &mut text.as_bytes(), &Limits::default(), &mut |advisory| {
+                found.push(advisory);
+                Ok(())
+            })?;
+        Ok((found, summary))
+    }
+
+    #[test]
+    fn ids_versions_and_their_oddities_are_read() {
+        let (found, summary) = parse(
+            "v3.20/main",
+            r#"{"distroversion":"v3.20","reponame":"main","urlprefix":"x","packages":[{"pkg":{"name":"a","secfixes":{
+                "0":["CVE-2020-0001"],"1.9-r0":["CVE-2020-0002 GHSA-aaaa-bbbb-cccc","CVE-2022-?????","CVE-2025-XXXXX"],
+                "1.10-r0":["CVE-2020-0002","CVE-2021-35940.patch","CVE-2017-17434-1 CVE-2020-0003","XSA-7"],
+                "2-r0":null}}},{"pkg":{"name":"b"}},{"pkg":7}]}"#,
+        )
+        .unwrap();
+        let said: Vec<String> = found
+            .iter()
+            .map(|advisory| {
+                let fixed: Vec<&str> = advisory.affected.iter().map(|row| row.fixed.as_str()).collect();
+                format!("{} {} {}", advisory.id, advisory.details.aliases.join(","), fixed.join(","))
+            })
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "CVE-2017-17434  1.10-r0",
+                "CVE-2020-0001  ",
+                "CVE-2020-0002 GHSA-aaaa-bbbb-cccc 1.10-r0,1.9-r0",
+                "CVE-2020-0003  1.10-r0",
+                "CVE-2021-35940  1.10-r0",
+                "XSA-7  1.10-r0",
+            ]
+        );
+        assert_eq!(found[1].affected[0].state, AffectedState::NotAffected);
+        assert_eq!(summary.skipped["id is a placeholder or none"], 2);
+        assert_eq!(summary.skipped["package is not of the known shape"], 1);
+    }
+
+    #[test]
+    fn another_branch_or_repository_in_its_place_is_refused() {
+        let of = |branch: &str, repository: &str| {
+            format!(r#"{{"distroversion":"{branch}","reponame":"{repository}","packages":[]}}"#)
+        };
+        assert!(parse("v3.20/main", &of("v3.20", "main")).is_ok());
+        for text in
+            [of("v3.19", "main"), of("v3.20", "community"), "{}".to_owned(), of("v3.20", "main") + "x"]
+        {
+            assert!(matches!(parse("v3.20/main", &text), Err(FeedError::Malformed { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn branches_have_the_repositories_of_their_time() {
+        let names = |release: &str| {
+            AlpineSecdb.documents(release).into_iter().map(|document| document.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("alpine:3.3"), ["v3.3/main"]);
+        assert_eq!(names("alpine:3.24"), ["v3.24/main", "v3.24/community"]);
+        assert_eq!(names("alpine:edge"), ["edge/main", "edge/community"]);
+        assert!(
+            names("alpine:3.1").is_empty() && names("alpine:3").is_empty() && names("debian:12").is_empty()
+        );
+        assert_eq!(AlpineSecdb.all_documents().len(), 44);
     }
 }

@@ -38,6 +38,12 @@ pub(crate) fn is_tracked(release: &str) -> bool {
     version == "sid" || version.parse::<u32>().is_ok_and(|version| version >= TRACKED_MIN)
 }
 
+/// Whether it is a release, not older than `oldest`, of which notices are all there is.
+pub(crate) fn has_notices_alone(release: &str, oldest: u32) -> bool {
+    let version = release.strip_prefix("debian:").and_then(|version| version.parse::<u32>().ok());
+    version.is_some_and(|version| (oldest..TRACKED_MIN).contains(&version))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +53,8 @@ mod tests {
         assert_eq!(release_of_code_name("wheezy").as_deref(), Some("debian:7"));
         assert_eq!(release_of_code_name("nobody"), None);
         assert!(is_tracked("debian:sid") && is_tracked("debian:12") && !is_tracked("debian:7"));
+        assert!(has_notices_alone("debian:10", 7) && has_notices_alone("debian:7", 7));
+        assert!(!has_notices_alone("debian:11", 7) && !has_notices_alone("debian:6", 7));
         for other in ["debian", "debian:", "debian:x", "ubuntu:22.04", ""] {
             assert!(!is_tracked(other), "{other}");
         }

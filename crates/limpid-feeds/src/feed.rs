@@ -8,10 +8,23 @@ use limpid_model::Advisory;
 
 use crate::error::FeedError;
 use crate::limits::Limits;
-use crate::{AlpineSecdb, CveRecords, DebianTracker, Kev, Local, Nvd};
+use crate::{
+    AlpineSecdb, CveRecords, DEBIAN_DLA, DEBIAN_DSA, DebianElts, DebianTracker, Kev, Local, Nvd, UbuntuOsv,
+};
 
 /// All feeds, in the order in which they are shown.
-pub static FEEDS: &[&dyn Feed] = &[&DebianTracker, &AlpineSecdb, &CveRecords, &Nvd, &Kev, &Local];
+pub static FEEDS: &[&dyn Feed] = &[
+    &DebianTracker,
+    &DEBIAN_DSA,
+    &DEBIAN_DLA,
+    &DebianElts,
+    &UbuntuOsv,
+    &AlpineSecdb,
+    &CveRecords,
+    &Nvd,
+    &Kev,
+    &Local,
+];
 
 /// The feed of that name.
 pub fn feed_named(name: &str) -> Option<&'static dyn Feed> {

@@ -11,7 +11,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod alpine_secdb;
+mod archive;
 mod cve_records;
+mod debian_elts;
+mod debian_notices;
 mod debian_release;
 mod debian_tracker;
 mod decode;
@@ -26,9 +29,12 @@ mod local;
 mod nvd;
 mod scores;
 mod tar;
+mod ubuntu_osv;
 
 pub use alpine_secdb::AlpineSecdb;
 pub use cve_records::{CveRecords, cve_record_urls};
+pub use debian_elts::DebianElts;
+pub use debian_notices::{DEBIAN_DLA, DEBIAN_DSA, DebianNotices};
 pub use debian_tracker::DebianTracker;
 pub use decode::decoded;
 pub use epss::Epss;
@@ -40,3 +46,4 @@ pub use limits::Limits;
 pub use local::{LOCAL_FEED, Local};
 pub use nvd::Nvd;
 pub use scores::{SCORE_FEEDS, Score, ScoreFeed, ScoreSink, ScoreSummary, score_feed_named};
+pub use ubuntu_osv::UbuntuOsv;

@@ -92,8 +92,7 @@ struct Event {
 
 /// The vectors that a record gives, sorted.
 fn cvss(scores: Vec<Score>) -> Vec<Cvss> {
-    let mut cvss: Vec<Cvss> =
-        scores.into_iter().map(|score| Cvss { source: String::new(), vector: score.score }).collect();
+    let mut cvss: Vec<Cvss> = scores.iter().map(|score| Cvss::own(&score.score)).collect();
     cvss.sort();
     cvss
 }

@@ -231,7 +231,10 @@ fn feeds_for(
         feeds.insert((feed.to_owned(), state.key.document.clone()), feed_use(&state));
     }
     Ok(match (published, own) {
-        (true, _) => Ok(()),
+        (true, _) => match rules.blind_spot(release) {
+            Some(blind_spot) => Err(format!("{kind} packages of {release}: {blind_spot}")),
+            None => Ok(()),
+        },
         (false, true) => {
             Err(format!("{kind} packages of {release}: only advisories of your own speak for them"))
         }

@@ -28,7 +28,7 @@ pub fn verdicts(
     for (release, members) in by_release {
         let statements = statements(store, release, members.iter().map(|(_, occurrence)| *occurrence), at)?;
         for (id, occurrence) in members {
-            let joined = limpid_match::join(judge(occurrence, &statements));
+            let joined = joined(occurrence, judge(occurrence, &statements));
             let verdicts = joined.into_iter().map(|(counting, _)| counting.verdict);
             let reported =
                 |verdict: &Verdict| verdict.state.is_affected() || verdict.state == VerdictState::Unknown;
@@ -51,12 +51,16 @@ pub fn explain(
     at: u64,
 ) -> Result<Vec<(Explanation, Vec<Explanation>)>, Error> {
     let statements = statements(store, &occurrence.context.release, [occurrence].into_iter(), at)?;
-    let mut joined = limpid_match::join(judge(occurrence, &statements));
+    let mut joined = joined(occurrence, judge(occurrence, &statements));
     joined.retain(|(counting, overruled)| {
         let mut all = std::iter::once(counting).chain(overruled).map(|explanation| &explanation.verdict);
         all.any(|verdict| ids.contains(&verdict.vulnerability) || ids.contains(&verdict.advisory))
     });
     Ok(joined)
+}
+
+fn joined(occurrence: &Occurrence, explanations: Vec<Explanation>) -> Vec<(Explanation, Vec<Explanation>)> {
+    rules_for(occurrence).map(|rules| limpid_match::join(rules.scheme(), explanations)).unwrap_or_default()
 }
 
 type Statements = BTreeMap<String, Vec<StoredAffected>>;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use limpid_model::{Explanation, VerdictState};
+use limpid_version::Scheme;
 
 use crate::OPERATOR_FEED;
 
@@ -48,7 +49,8 @@ fn range_rank(state: VerdictState) -> u8 {
 }
 
 /// One explanation for each vulnerability, in the order of ids, however many advisories speak of it: the one that counts, and those it overrules.
-pub fn join(explanations: Vec<Explanation>) -> Vec<(Explanation, Vec<Explanation>)> {
+/// `scheme` is the order of the packages' versions.
+pub fn join(scheme: Scheme, explanations: Vec<Explanation>) -> Vec<(Explanation, Vec<Explanation>)> {
     let mut by_id: BTreeMap<String, BTreeMap<(String, String), Vec<Explanation>>> = BTreeMap::new();
     for explanation in explanations {
         let verdict = &explanation.verdict;
@@ -62,7 +64,9 @@ pub fn join(explanations: Vec<Explanation>) -> Vec<(Explanation, Vec<Explanation
         for mut ranges in sources.into_values() {
             ranges.sort_by(|a, b| {
                 let key = |e: &Explanation| range_rank(e.verdict.state);
-                key(a).cmp(&key(b)).then_with(|| a.verdict.cmp(&b.verdict))
+                // Affected in several ranges, it has the fix with the last of them.
+                let by_fix = || scheme.compare(&b.verdict.fixed, &a.verdict.fixed);
+                key(a).cmp(&key(b)).then_with(by_fix).then_with(|| a.verdict.cmp(&b.verdict))
             });
             let mut ranges = ranges.into_iter();
             counting.extend(ranges.next());

@@ -26,7 +26,7 @@ pub use support::support;
 
 /// Raised whenever a verdict on the same package and advisories would change. Verdicts of another version are
 /// computed again.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;
 
 /// An advisory's statement on a package, with what of the advisory a verdict needs.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +55,12 @@ pub trait Rules: Send + Sync {
     fn feeds(&self) -> &'static [&'static str];
     /// The names under which advisories may speak of a package.
     fn names<'a>(&self, package: &'a Package) -> Vec<(PackageKind, &'a str)>;
+
+    /// What the feeds' silence leaves open for a release, if it is more than a new vulnerability's first hours.
+    fn blind_spot(&self, release: &str) -> Option<&'static str> {
+        let _ = release;
+        None
+    }
 
     /// The verdict on `package`, with its reasons; `None` if the statement is not about it.
     fn judge(&self, package: &Package, statement: &Statement<'_>) -> Option<Explanation> {

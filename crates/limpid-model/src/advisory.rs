@@ -109,6 +109,13 @@ pub struct Cvss {
     pub vector: String,
 }
 
+impl Cvss {
+    /// A vector that a feed gives in its own name.
+    pub fn own(vector: &str) -> Self {
+        Self { source: String::new(), vector: vector.to_owned() }
+    }
+}
+
 /// What a catalogue of exploited vulnerabilities says of one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Exploited {

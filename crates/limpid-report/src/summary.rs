@@ -1,8 +1,8 @@
 //! The sentences that sum a report up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use limpid_model::{Report, Severity, Standing, VerdictState};
+use limpid_model::{Report, Severity, Standing, Verdict, VerdictState};
 
 /// `N thing` or `N things`.
 pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
@@ -33,15 +33,13 @@ pub(crate) fn summary(report: &Report) -> String {
         let named: Vec<String> = named
             .map(|severity| format!("{} {}", counts[severity as usize], severity.name().to_lowercase()))
             .collect();
-        let fixable =
-            affected.iter().filter(|finding| finding.verdict.state == VerdictState::Fixable).count();
         format!(
             "{} in {} of {}: {}. {}.",
             plural(count(affected.len()), "vulnerability", "vulnerabilities"),
             packages.len(),
             plural(count(report.packages.len()), "package", "packages"),
             named.join(", "),
-            if fixable == 0 { "None has a fix".to_owned() } else { format!("{fixable} can be fixed") },
+            fixable(affected.iter().map(|finding| &finding.verdict)),
         )
     };
     let undetermined = report.findings.len() - affected.len();
@@ -55,4 +53,51 @@ pub(crate) fn summary(report: &Report) -> String {
         text.push_str(" The answer has holes, see coverage.");
     }
     text
+}
+
+/// How many have a fix, those that need another channel than the release's own apart.
+fn fixable<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
+    let mut channels: BTreeMap<&str, u64> = BTreeMap::new();
+    for verdict in verdicts.filter(|verdict| verdict.state == VerdictState::Fixable) {
+        *channels.entry(&verdict.channel).or_default() += 1;
+    }
+    let own = channels.remove("");
+    let mut parts: Vec<String> = own.map(|own| format!("{own} can be fixed")).into_iter().collect();
+    for (channel, number) in channels {
+        let more = if parts.is_empty() { "can be fixed" } else { "more" };
+        parts.push(format!("{number} {more} through {channel} alone"));
+    }
+    if parts.is_empty() { "None has a fix".to_owned() } else { parts.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixes_through_a_channel_are_counted_apart() {
+        let said = |channels: &[&str]| {
+            let verdicts: Vec<Verdict> = channels
+                .iter()
+                .map(|channel| Verdict {
+                    vulnerability: "CVE-1".into(),
+                    advisory: "CVE-1".into(),
+                    feed: "ubuntu".into(),
+                    state: VerdictState::Fixable,
+                    fixed: "1".into(),
+                    channel: (*channel).to_owned(),
+                    severity: Severity::Unknown,
+                    severity_word: String::new(),
+                    state_word: String::new(),
+                    notice: String::new(),
+                })
+                .collect();
+            fixable(verdicts.iter())
+        };
+        assert_eq!(said(&[]), "None has a fix");
+        assert_eq!(said(&["", ""]), "2 can be fixed");
+        assert_eq!(said(&["esm-infra"]), "1 can be fixed through esm-infra alone");
+        let all = said(&["", "esm-apps", "esm-infra", "esm-infra"]);
+        assert_eq!(all, "1 can be fixed, 1 more through esm-apps alone, 2 more through esm-infra alone");
+    }
 }

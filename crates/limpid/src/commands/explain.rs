@@ -53,9 +53,11 @@ pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
             let _ = writeln!(text, "  layer       {} {}", package.layer + 1, layer.digest);
             let command = if layer.command.is_empty() { "not recorded" } else { &layer.command };
             let _ = writeln!(text, "  command     {command}");
-            verdict(&mut text, &counting, "verdict");
-            for other in &overruled {
-                verdict(&mut text, other, "overruled");
+            for (explanation, name) in
+                std::iter::once((&counting, "verdict")).chain(overruled.iter().map(|e| (e, "overruled")))
+            {
+                verdict(&mut text, explanation, name);
+                notices(&mut text, explanation, &package.context.release, &records);
             }
         }
     }
@@ -139,6 +141,24 @@ fn verdict(text: &mut String, explanation: &Explanation, name: &str) {
     let _ = writeln!(text, "    compared  {}", explanation.comparison);
     if !verdict.channel.is_empty() {
         let _ = writeln!(text, "    channel   {}", verdict.channel);
+    }
+}
+
+/// The announcements that brought the fix that the verdict names.
+fn notices(text: &mut String, explanation: &Explanation, release: &str, records: &[AdvisoryRecord]) {
+    let verdict = &explanation.verdict;
+    let of_feed = records.iter().filter(|record| record.key.feed == verdict.feed);
+    let rows = of_feed.filter(|record| record.advisory.id == verdict.advisory);
+    let notices: BTreeSet<&str> = rows
+        .flat_map(|record| &record.advisory.affected)
+        .filter(|said| said.release == release && said.package == explanation.matched_name)
+        .filter(|said| {
+            said.channel == verdict.channel && said.fixed == verdict.fixed && !said.notice.is_empty()
+        })
+        .map(|said| said.notice.as_str())
+        .collect();
+    if !notices.is_empty() {
+        let _ = writeln!(text, "    notice    {}", notices.into_iter().collect::<Vec<_>>().join(", "));
     }
 }
 
