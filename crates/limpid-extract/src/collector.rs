@@ -10,7 +10,8 @@ use limpid_model::{
     ExtractorVersion, FileOwner, FileRecord, LayerFindings, Problem, Record, TreeEntry, TreeEntryKind,
 };
 
-use crate::extractor::{Anchor, Extractor};
+use crate::extractor::{Anchor, ExtractError, Extracted, Extractor};
+use crate::read_at::ReadAt;
 
 /// Tree entries that are kept of one layer. Real layers have some ten thousand links; each entry costs up to two
 /// paths.
@@ -53,6 +54,16 @@ impl Target {
     }
 }
 
+/// What is wanted of a file's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// How many at most.
+    pub limit_bytes: u64,
+    /// Whether they are read in pieces, so that a large file may be handed over with
+    /// [`LayerCollector::content_in_pieces`].
+    pub in_pieces: bool,
+}
+
 /// Collects one layer's findings.
 pub struct LayerCollector<'a> {
     extractors: &'a [&'a dyn Extractor],
@@ -81,11 +92,13 @@ impl<'a> LayerCollector<'a> {
         }
     }
 
-    /// The next entry of the layer. If its bytes are wanted, how many at most; [`content`](Self::content) or
-    /// [`too_large`](Self::too_large) must follow before the next entry.
-    pub fn entry(&mut self, path: &str, kind: EntryKind<'_>) -> Option<u64> {
+    /// The next entry of the layer. If its bytes are wanted, [`content`](Self::content),
+    /// [`content_in_pieces`](Self::content_in_pieces) or [`too_large`](Self::too_large) must follow before
+    /// the next entry.
+    pub fn entry(&mut self, path: &str, kind: EntryKind<'_>) -> Option<Wanted> {
         self.forget_records(path, kind);
         let limit = self.wanting(path).map(|extractor| extractor.limit()).max();
+        let in_pieces = limit.is_some() && self.wanting(path).all(|extractor| extractor.reads_in_pieces());
         match kind {
             EntryKind::Symlink(target) => self.keep(path, TreeEntryKind::Symlink(target.to_owned())),
             EntryKind::Whiteout => self.keep(path, TreeEntryKind::Whiteout),
@@ -104,7 +117,7 @@ impl<'a> LayerCollector<'a> {
                 if limit.is_some() || self.shadowing.by_file(path) {
                     self.keep(path, TreeEntryKind::File);
                 }
-                return limit;
+                return limit.map(|limit_bytes| Wanted { limit_bytes, in_pieces });
             }
             EntryKind::Other => {
                 if limit.is_some() || self.shadowing.by_file(path) {
@@ -118,13 +131,33 @@ impl<'a> LayerCollector<'a> {
 
     /// The bytes of the last entry.
     pub fn content(&mut self, path: &str, bytes: &[u8]) {
+        self.extract(path, bytes.len() as u64, |extractor| {
+            if extractor.reads_in_pieces() {
+                extractor.extract_in_pieces(path, &bytes)
+            } else {
+                extractor.extract(path, bytes)
+            }
+        });
+    }
+
+    /// The last entry, from where its bytes can be read.
+    pub fn content_in_pieces(&mut self, path: &str, content: &dyn ReadAt) {
+        self.extract(path, content.size_bytes(), |extractor| extractor.extract_in_pieces(path, content));
+    }
+
+    fn extract(
+        &mut self,
+        path: &str,
+        size_bytes: u64,
+        extract: impl Fn(&dyn Extractor) -> Result<Extracted, ExtractError>,
+    ) {
         let wanting: Vec<&dyn Extractor> = self.wanting(path).collect();
         for extractor in wanting {
-            let read = if bytes.len() as u64 > extractor.limit() {
+            let read = if size_bytes > extractor.limit() {
                 self.problem(path, format!("it has more than {} bytes", extractor.limit()));
                 (Record::Unreadable, Vec::new())
             } else {
-                match extractor.extract(path, bytes) {
+                match extract(extractor) {
                     Ok(extracted) => {
                         for reason in extracted.problems {
                             self.problem(path, reason);

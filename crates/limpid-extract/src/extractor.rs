@@ -2,6 +2,8 @@
 
 use limpid_model::{FileOwner, Record};
 
+use crate::read_at::ReadAt;
+
 /// Reads one kind of file.
 ///
 /// The record must follow from the bytes alone: a hard link to a file that was read takes over its record, so
@@ -24,6 +26,26 @@ pub trait Extractor: Send + Sync {
 
     /// What the file says.
     fn extract(&self, path: &str, content: &[u8]) -> Result<Extracted, ExtractError>;
+
+    /// Whether it reads its files in pieces, so that a large one need not be in memory:
+    /// [`extract_in_pieces`](Self::extract_in_pieces) is called then, and `extract` never.
+    fn reads_in_pieces(&self) -> bool {
+        false
+    }
+
+    /// What the file says, read in pieces.
+    fn extract_in_pieces(&self, path: &str, content: &dyn ReadAt) -> Result<Extracted, ExtractError> {
+        let length = usize::try_from(content.size_bytes().min(self.limit())).unwrap_or_default();
+        let mut bytes = vec![0; length];
+        content.read_exact_at(0, &mut bytes).map_err(|error| ExtractError::Damaged(error.to_string()))?;
+        self.extract(path, &bytes)
+    }
+
+    /// The extractors whose file in the same directory takes the place of this one's if it lists any package: the
+    /// ecosystem's own tools would then not look at this one.
+    fn superseded_by(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// The most bytes to read if it wants this path.
     fn wants(&self, path: &str) -> Option<u64> {
@@ -83,6 +105,9 @@ pub enum ExtractError {
     /// The file does not look like what its path promises.
     #[error("the file is not {0}")]
     Unrecognised(&'static str),
+    /// The file is what its path promises, and so damaged that nothing of it can be read.
+    #[error("the file is damaged: {0}")]
+    Damaged(String),
 }
 
 /// How many problems of one file are told one by one.

@@ -21,17 +21,24 @@ mod dpkg;
 mod extractor;
 mod os_release;
 pub mod ownership;
+mod read_at;
 mod release_files;
 mod releases;
+mod rpm;
 
-pub use collector::{EntryKind, LayerCollector, Target};
+pub use collector::{EntryKind, LayerCollector, Target, Wanted};
 pub use extractor::{Anchor, ExtractError, Extracted, Extractor};
+pub use read_at::ReadAt;
 
 /// Every extractor. This is the one list.
 pub static EXTRACTORS: &[&dyn Extractor] = &[
     &dpkg::DpkgStatus,
     &dpkg::DpkgStatusDirectory,
     &apk::ApkInstalled,
+    &rpm::RpmSqlite,
+    &rpm::RpmNdb,
+    &rpm::RpmBerkeleyDb,
+    &rpm::RpmManifest,
     &os_release::OsRelease,
     &release_files::AlpineRelease,
     &release_files::DebianVersion,

@@ -40,6 +40,31 @@ pub fn is_claimable(path: &str) -> bool {
         || PROGRAM_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
 }
 
+/// The last four bytes of each ending: what can be compared fast.
+const LAST_FOUR: [[u8; 4]; ENDINGS.len()] = {
+    let mut last = [[0; 4]; ENDINGS.len()];
+    let mut place = 0;
+    while place < ENDINGS.len() {
+        if let Some(four) = ENDINGS[place].as_bytes().last_chunk() {
+            last[place] = *four;
+        }
+        place += 1;
+    }
+    last
+};
+
+/// Whether all files in a directory (an absolute path with `/` at the end, as rpm has them) can be claimed.
+pub(crate) fn all_claimable_in(directory: &str) -> bool {
+    let directory = directory.trim_start_matches('/');
+    PROGRAM_DIRECTORIES.iter().any(|known| directory.starts_with(known))
+}
+
+/// Whether a file of this name could have an ending that can be claimed: `false` is certain, and fast, since
+/// databases have a million names and a handful of them matter.
+pub(crate) fn may_be_claimable(name: &[u8]) -> bool {
+    name.last_chunk::<4>().is_some_and(|last| LAST_FOUR.contains(last))
+}
+
 /// What stands for a (normalised) path: the first eight bytes of its SHA-256, big-endian.
 pub fn path_hash(path: &str) -> u64 {
     let digest = Digest::of(path.as_bytes());
@@ -63,6 +88,19 @@ mod tests {
         }
         assert!(!is_claimable("usr/share/doc/libc6/copyright"));
         assert!(!is_claimable("usr/lib/x86_64-linux-gnu/libc.so.6"));
+    }
+
+    #[test]
+    fn the_fast_look_misses_nothing() {
+        for ending in ENDINGS {
+            let name = format!("x{ending}");
+            let name = name.rsplit('/').next().unwrap();
+            assert!(may_be_claimable(name.as_bytes()), "{ending}");
+        }
+        assert!(!may_be_claimable(b"copyright"));
+        assert!(!may_be_claimable(b"a"));
+        assert!(all_claimable_in("/usr/bin/"));
+        assert!(!all_claimable_in("/usr/share/"));
     }
 
     #[test]

@@ -121,6 +121,7 @@ fn list(file: &mut File, name: &str, limits: &Limits) -> Result<HashMap<String, 
                 Error::malformed(name, format!("the archive breaks at byte {offset}: {reason}"))
             }
             TarError::Limit { what, limit } => Error::limit(name, format!("{limit} {what}")),
+            TarError::Spool(error) => Error::io("a temporary file", error),
         })?;
         position += used as u64;
     }

@@ -4,7 +4,7 @@
 //! only the name is looked at. The one layer is known by a digest over the paths and what was read of them.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use limpid_model::{Digest, Hasher, ImageMetadata, LayerMetadata};
@@ -138,10 +138,16 @@ impl Walk<'_> {
             self.visitor.entry(&Entry { path, kind: EntryKind::Symlink(&target) });
         } else if kind.is_file() {
             let size = metadata.len();
-            if let Interest::Read { limit_bytes } =
-                self.visitor.entry(&Entry { path, kind: EntryKind::File { size } })
-            {
-                self.file(real, path, size, limit_bytes);
+            match self.visitor.entry(&Entry { path, kind: EntryKind::File { size } }) {
+                Interest::Skip => {}
+                Interest::ReadInPieces { limit_bytes }
+                    if size > self.limits.spool_above_bytes && size <= limit_bytes =>
+                {
+                    self.large_file(real, path, size);
+                }
+                Interest::Read { limit_bytes } | Interest::ReadInPieces { limit_bytes } => {
+                    self.file(real, path, size, limit_bytes);
+                }
             }
         } else {
             self.visitor.entry(&Entry { path, kind: EntryKind::Other });
@@ -163,6 +169,21 @@ impl Walk<'_> {
         self.bytes += content.len() as u64;
         self.hasher.update(&content);
         self.visitor.file(path, FileContent::Bytes(&content));
+    }
+
+    /// The file is its own spool.
+    fn large_file(&mut self, real: &Path, path: &str, size_bytes: u64) {
+        let hashed = fs::File::open(real).and_then(|file| {
+            let bytes = io::copy(&mut (&file).take(size_bytes), &mut self.hasher)?;
+            Ok((file, bytes))
+        });
+        match hashed {
+            Ok((file, size_bytes)) => {
+                self.bytes += size_bytes;
+                self.visitor.file(path, FileContent::Spooled { file: &file, size_bytes });
+            }
+            Err(error) => self.problems.report(self.visitor, path, format!("it cannot be read: {error}")),
+        }
     }
 
     fn note(&mut self, text: &str) {

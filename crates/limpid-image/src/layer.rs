@@ -102,10 +102,10 @@ fn walk<R: Read>(
         if chunk.is_empty() {
             break;
         }
-        walker.feed(chunk, &mut sink).map_err(|error| tar_error(what, &error))?;
+        walker.feed(chunk, &mut sink).map_err(|error| tar_error(what, error))?;
         progress();
     }
-    walker.finish().map_err(|error| tar_error(what, &error))?;
+    walker.finish().map_err(|error| tar_error(what, error))?;
     sink.finish();
     let walked = Walked {
         uncompressed_bytes: decoded.bytes(),
@@ -115,12 +115,13 @@ fn walk<R: Read>(
     Ok((walked, decoded.into_inner()))
 }
 
-fn tar_error(what: &str, error: &TarError) -> Error {
+fn tar_error(what: &str, error: TarError) -> Error {
     match error {
         TarError::Malformed { offset, reason } => {
             Error::malformed(what, format!("its tar archive breaks at byte {offset}: {reason}"))
         }
         TarError::Limit { what: limited, limit } => Error::limit(what, format!("{limit} {limited}")),
+        TarError::Spool(error) => Error::io("a temporary file", error),
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Limits {
     /// Base-2 logarithm of the window that a zstd frame may ask for, which is memory: 27 is 128 MiB, what
     /// `zstd -d` grants without being told otherwise.
     pub zstd_window_log: u32,
+    /// Bytes of a wanted file from which on it is kept in a temporary file instead of in memory, if its visitor
+    /// reads in pieces. Most databases are below it; several layers are read at a time.
+    pub spool_above_bytes: u64,
     /// Problems that one layer may report; the others are counted. Keeps a hostile layer's report readable.
     pub problems: u64,
     /// Levels of directories below a root file system. One file descriptor is held for each.
@@ -42,6 +45,7 @@ impl Default for Limits {
             sparse_regions: 1 << 20,
             uncompressed_bytes: 256 << 30,
             zstd_window_log: 27,
+            spool_above_bytes: 8 << 20,
             problems: 100,
             directory_depth: 256,
             archive_entries: 65_536,

@@ -1,5 +1,7 @@
 //! What a reader of layers is told, and what it answers.
 
+use std::fs::File;
+
 /// An entry of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
@@ -42,13 +44,25 @@ pub enum Interest {
         /// Bytes that the visitor is ready to have in memory.
         limit_bytes: u64,
     },
+    /// Its content, if that is not larger than the limit; a large one in a file ([`FileContent::Spooled`]).
+    ReadInPieces {
+        /// Bytes that the visitor is ready to have on disk.
+        limit_bytes: u64,
+    },
 }
 
 /// The content of a file that a visitor asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum FileContent<'a> {
     /// All of it.
     Bytes(&'a [u8]),
+    /// All of it, in a file that is gone after the call. For visitors that read in pieces.
+    Spooled {
+        /// Open for reading, its position anywhere.
+        file: &'a File,
+        /// Its size.
+        size_bytes: u64,
+    },
     /// Too much of it.
     TooLarge {
         /// Its size.

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
 
-use limpid_extract::{EXTRACTORS, LayerCollector, Target};
+use limpid_extract::{EXTRACTORS, LayerCollector, ReadAt, Target};
 use limpid_image::{Entry, ExpectedBlob, FileContent, Image, Interest, LayerContent, LayerVisitor, Limits};
 use limpid_model::{Digest, ExtractorVersion, LayerFindings, LayerMetadata};
 use limpid_store::{LayerRecord, Lease, Store};
@@ -135,6 +137,24 @@ pub fn indexer_state() -> String {
     Digest::of(text.as_bytes()).hex()[..32].to_owned()
 }
 
+/// A file that its layer's reader keeps on disk, as extractors read it.
+struct Spool<'a> {
+    file: &'a File,
+    size_bytes: u64,
+}
+
+impl ReadAt for Spool<'_> {
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut file = self.file;
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(buffer)
+    }
+}
+
 /// Lets a collector see what a layer's reader sees: the two crates do not know each other.
 struct Collecting<'a> {
     collector: LayerCollector<'a>,
@@ -154,7 +174,8 @@ impl LayerVisitor for Collecting<'_> {
             Read::Other => Kept::Other,
         };
         match self.collector.entry(entry.path, kind) {
-            Some(limit_bytes) => Interest::Read { limit_bytes },
+            Some(wanted) if wanted.in_pieces => Interest::ReadInPieces { limit_bytes: wanted.limit_bytes },
+            Some(wanted) => Interest::Read { limit_bytes: wanted.limit_bytes },
             None => Interest::Skip,
         }
     }
@@ -162,6 +183,9 @@ impl LayerVisitor for Collecting<'_> {
     fn file(&mut self, path: &str, content: FileContent<'_>) {
         match content {
             FileContent::Bytes(bytes) => self.collector.content(path, bytes),
+            FileContent::Spooled { file, size_bytes } => {
+                self.collector.content_in_pieces(path, &Spool { file, size_bytes });
+            }
             FileContent::TooLarge { size_bytes, limit_bytes } => {
                 self.collector.too_large(path, size_bytes, limit_bytes);
             }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_extract::{Anchor, Extractor, Target};
 use limpid_model::{
-    Digest, Distribution, Hasher, LayerFindings, Occurrence, Owner, PackageDiff, PlacedOccurrence, Record,
+    Digest, Distribution, Hasher, LayerFindings, Occurrence, Owner, Package, PackageDiff, PackageFact,
+    PackageType, PlacedOccurrence, Record,
 };
 
 use crate::tree::{Content, Tree};
 
 /// Raised whenever the same findings would compose to something else.
-pub const COMPOSER_VERSION: u32 = 1;
+pub const COMPOSER_VERSION: u32 = 2;
 
 /// The packages of an image after a layer, each with its database file.
 pub(crate) type PackageSet = BTreeMap<Occurrence, String>;
@@ -37,6 +38,8 @@ pub(crate) struct Composition {
     pub(crate) missing: BTreeSet<Missing>,
     /// Links that lead nowhere or in circles, for the report.
     pub(crate) loops: Vec<String>,
+    /// Databases of the image as it stands that do not count, each with the one that does.
+    pub(crate) left_over: Vec<(String, String)>,
 }
 
 /// Composes layers, base first. `searched` are the files that were looked for already; if still unknown,
@@ -105,15 +108,31 @@ impl View<'_> {
     }
 
     fn packages(&mut self, distribution: Option<&Distribution>) -> PackageSet {
-        let mut set = PackageSet::new();
+        let mut databases = Vec::new();
+        let mut origins = BTreeMap::new();
         for extractor in self.extractors {
             for (path, record) in self.records(*extractor) {
-                let Record::Packages(packages) = record else { continue };
-                for package in packages {
-                    let context = limpid_match::context(distribution, &package);
-                    let occurrence = Occurrence { package, context, owner: Owner::default() };
-                    set.entry(occurrence).or_insert_with(|| path.clone());
+                match record {
+                    Record::Packages(packages) => {
+                        databases.push(Database { extractor: *extractor, path, packages })
+                    }
+                    Record::Origins(of_file) => origins.extend(of_file),
+                    _ => {}
                 }
+            }
+        }
+        let mut set = PackageSet::new();
+        self.found.left_over.clear();
+        for database in &databases {
+            if let Some(newer) = databases.iter().find(|other| other.supersedes(database)) {
+                self.found.left_over.push((database.path.clone(), newer.path.clone()));
+                continue;
+            }
+            for package in &database.packages {
+                let package = with_origin(package.clone(), &origins);
+                let context = limpid_match::context(distribution, &package);
+                let occurrence = Occurrence { package, context, owner: Owner::default() };
+                set.entry(occurrence).or_insert_with(|| database.path.clone());
             }
         }
         set
@@ -205,6 +224,36 @@ impl View<'_> {
             self.found.missing.insert(missing);
         }
     }
+}
+
+/// A package database of the image as it stands.
+struct Database<'a> {
+    extractor: &'a dyn Extractor,
+    path: String,
+    packages: Vec<Package>,
+}
+
+impl Database<'_> {
+    fn supersedes(&self, other: &Self) -> bool {
+        let directory = |path: &str| path.rsplit_once('/').map(|(directory, _)| directory.to_owned());
+        other.extractor.superseded_by().contains(&self.extractor.name())
+            && !self.packages.is_empty()
+            && directory(&self.path) == directory(&other.path)
+    }
+}
+
+/// The package with the repository that it came from, where the package manager's history knows this very version.
+fn with_origin(mut package: Package, origins: &BTreeMap<String, String>) -> Package {
+    if package.kind != PackageType::Rpm || origins.is_empty() {
+        return package;
+    }
+    // In histories an epoch of zero is none.
+    let version = package.version.strip_prefix("0:").unwrap_or(&package.version);
+    if let Some(repository) = origins.get(&format!("{}-{version}.{}", package.name, package.arch)) {
+        package.facts.push((PackageFact::Repository, repository.clone()));
+        package.facts.sort_unstable();
+    }
+    package
 }
 
 /// What leads from one package set to the next.

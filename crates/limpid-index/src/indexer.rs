@@ -173,6 +173,10 @@ impl Indexer<'_> {
         }
         let looping = composition.loops.iter();
         problems.extend(looping.map(|path| image_problem(path, "its links lead in a circle".to_owned())));
+        let left_over = composition.left_over.iter();
+        problems.extend(left_over.map(|(path, newer)| {
+            image_problem(path, format!("it was left out: {newer} is the database that counts"))
+        }));
         let distribution = composition.distribution;
         Ok(ImageRecord {
             metadata,

@@ -107,3 +107,16 @@ pub enum PackageFact {
     /// `Maintainer` (dpkg) or packager; tells third-party packages from the distribution's own.
     Maintainer,
 }
+
+impl PackageFact {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vendor => "vendor",
+            Self::Module => "module",
+            Self::SigningKey => "signing_key",
+            Self::Repository => "repository",
+            Self::Maintainer => "maintainer",
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The packages of an image.
 
-use limpid_model::{InstalledPackage, Report};
+use limpid_model::{InstalledPackage, PackageFact, Report};
 use serde_json::{Value, json};
 
 use crate::coverage::coverage;
@@ -87,8 +87,14 @@ pub(crate) fn package(report: &Report, package: &InstalledPackage) -> Value {
         "version": facts.version,
         "arch": facts.arch,
         "source": { "name": facts.source_name, "version": facts.source_version },
+        "facts": facts_of(&facts.facts),
         "context": package.context.to_string(),
         "layer": report.layer_digest(package.layer),
         "path": package.path,
     })
+}
+
+/// Raw facts by name, in the order of the kinds.
+fn facts_of(facts: &[(PackageFact, String)]) -> Value {
+    Value::Object(facts.iter().map(|(fact, value)| (fact.name().to_owned(), json!(value))).collect())
 }

@@ -7,13 +7,17 @@
 //!
 //! Left out, as by Go: multi-volume archives, GNU directory dumps, applying PAX global headers.
 
+mod content;
 mod entry;
 mod header;
 mod pax;
 mod sparse;
 
+use std::io;
+
 use crate::limits::Limits;
 use crate::visitor::{FileContent, Interest};
+use content::Content;
 use header::{Format, Header};
 use pax::{Records, SparseKind, padding};
 use sparse::{MapReader, Region, SparseMap};
@@ -22,9 +26,6 @@ pub(crate) use entry::{EntrySink, ProblemLog, clean_path};
 
 /// Bytes of a tar block.
 pub(crate) const BLOCK: usize = 512;
-
-/// Capacity that the content buffer keeps from one file to the next.
-const KEPT_CAPACITY: usize = 1 << 20;
 
 /// A member of an archive, after long names, PAX records and sparse headers were applied.
 #[derive(Debug)]
@@ -56,6 +57,14 @@ pub(crate) enum TarError {
     Malformed { offset: u64, reason: &'static str },
     /// The archive passes a bound.
     Limit { what: &'static str, limit: u64 },
+    /// A large file could not be kept in a temporary one.
+    Spool(io::Error),
+}
+
+impl From<io::Error> for TarError {
+    fn from(error: io::Error) -> Self {
+        Self::Spool(error)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,10 +122,8 @@ pub(crate) struct Walker<'l> {
     meta: Vec<u8>,
     pending: Pending,
     current: Current,
-    /// Where the stored bytes belong, for a sparse file that is wanted: offset and length, last one first.
-    placement: Vec<(u64, u64)>,
     is_wanted: bool,
-    content: Vec<u8>,
+    content: Content,
     entries: u64,
 }
 
@@ -133,9 +140,8 @@ impl<'l> Walker<'l> {
             meta: Vec::new(),
             pending: Pending::default(),
             current: Current::default(),
-            placement: Vec::new(),
             is_wanted: false,
-            content: Vec::new(),
+            content: Content::default(),
             entries: 0,
         }
     }
@@ -207,7 +213,7 @@ impl<'l> Walker<'l> {
         match self.state {
             State::Padding => self.padding -= used as u64,
             State::Data => {
-                self.take_data(&chunk[..used], sink);
+                self.take_data(&chunk[..used], sink)?;
                 self.remaining -= used as u64;
             }
             State::Meta(_) => {
@@ -308,7 +314,7 @@ impl<'l> Walker<'l> {
             return self.take_old_sparse(header, block, sink);
         }
         match records.sparse.kind(self.limits.sparse_regions).map_err(|reason| self.malformed(reason))? {
-            SparseKind::None => self.begin(None, sink),
+            SparseKind::None => self.begin(None, sink)?,
             SparseKind::InRecords(_) | SparseKind::InData if !has_data => {
                 return Err(self.malformed("a member without data is marked as a sparse file"));
             }
@@ -409,12 +415,11 @@ impl<'l> Walker<'l> {
         let map = SparseMap::new(&self.current.regions, self.current.size, self.remaining);
         self.current.regions = Vec::new();
         let map = map.map_err(|reason| self.malformed(reason))?;
-        self.begin(Some(&map), sink);
-        Ok(())
+        self.begin(Some(&map), sink)
     }
 
     /// Tells the sink of the current member and prepares for its stored bytes.
-    fn begin(&mut self, sparse: Option<&SparseMap>, sink: &mut dyn Sink) {
+    fn begin(&mut self, sparse: Option<&SparseMap>, sink: &mut dyn Sink) -> Result<(), TarError> {
         let current = &self.current;
         let is_file = current.type_flag == b'0';
         let interest = sink.member(&Member {
@@ -427,52 +432,32 @@ impl<'l> Walker<'l> {
         });
         self.state = State::Data;
         self.is_wanted = false;
-        self.placement.clear();
-        if let Interest::Read { limit_bytes } = interest
-            && is_file
-        {
-            if current.size > limit_bytes {
-                sink.content(FileContent::TooLarge { size_bytes: current.size, limit_bytes });
-                return;
-            }
-            self.is_wanted = true;
-            self.content.clear();
-            self.content.shrink_to(KEPT_CAPACITY);
-            if let Some(map) = sparse {
-                self.placement.extend(map.regions().filter(|&(_, length)| length > 0));
-                self.placement.reverse();
-            }
+        let (limit_bytes, in_pieces) = match interest {
+            Interest::Read { limit_bytes } if is_file => (limit_bytes, false),
+            Interest::ReadInPieces { limit_bytes } if is_file => (limit_bytes, true),
+            _ => return Ok(()),
+        };
+        if current.size > limit_bytes {
+            sink.content(FileContent::TooLarge { size_bytes: current.size, limit_bytes });
+            return Ok(());
         }
+        self.is_wanted = true;
+        self.content.begin(sparse, in_pieces && current.size > self.limits.spool_above_bytes)?;
+        Ok(())
     }
 
-    /// Keeps stored bytes of a wanted file, where they belong.
-    fn take_data(&mut self, mut data: &[u8], sink: &mut dyn Sink) {
+    /// Keeps stored bytes of a wanted file.
+    fn take_data(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<(), TarError> {
         if !self.is_wanted {
-            return;
+            return Ok(());
         }
-        if self.content.is_empty() && data.len() as u64 == self.current.size {
+        if data.len() as u64 == self.current.size && self.content.is_fresh() {
             // The whole of it is here: hand it over in place.
             self.is_wanted = false;
             sink.content(FileContent::Bytes(data));
-            return;
+            return Ok(());
         }
-        while let Some((offset, length)) = self.placement.last_mut() {
-            if data.is_empty() {
-                return;
-            }
-            // Both are below the logical size, which is at most what the sink is ready to hold.
-            let start = usize::try_from(*offset).unwrap_or(usize::MAX).max(self.content.len());
-            self.content.resize(start, 0);
-            let part = usize::try_from(*length).unwrap_or(usize::MAX).min(data.len());
-            self.content.extend_from_slice(&data[..part]);
-            data = &data[part..];
-            *offset += part as u64;
-            *length -= part as u64;
-            if *length == 0 {
-                self.placement.pop();
-            }
-        }
-        self.content.extend_from_slice(data);
+        Ok(self.content.take(data)?)
     }
 
     /// Leaves states that nothing more is to come in.
@@ -485,10 +470,8 @@ impl<'l> Walker<'l> {
                 }
                 State::Data => {
                     if std::mem::take(&mut self.is_wanted) {
-                        // Holes at the end; the size was checked against the sink's limit.
-                        let size = usize::try_from(self.current.size).unwrap_or(self.content.len());
-                        self.content.resize(size, 0);
-                        sink.content(FileContent::Bytes(&self.content));
+                        sink.content(self.content.finish(self.current.size)?);
+                        self.content.release();
                     }
                     self.state = State::Padding;
                 }
