@@ -1,33 +1,23 @@
 //! Reading a layer once: from its bytes to findings, under a lease that other processes respect.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::time::Duration;
 
 use limpid_extract::{EXTRACTORS, LayerCollector, ReadAt, Target};
 use limpid_image::{Entry, ExpectedBlob, FileContent, Image, Interest, LayerContent, LayerVisitor, Limits};
 use limpid_model::{Digest, ExtractorVersion, LayerFindings, LayerMetadata};
-use limpid_store::{LayerRecord, Lease, Store};
+use limpid_store::{LayerRecord, SearchedFile};
 
+use crate::lease::Leases;
 use crate::report::extractors;
-use crate::{Clock, Error, Progress};
-
-/// How long a lease holds without being renewed: the longest that others wait for a process that died.
-const LEASE_SECONDS: i64 = 10;
-/// How often a holder renews it.
-const RENEWAL_SECONDS: i64 = 3;
-/// How often those who wait look again.
-const POLL: Duration = Duration::from_millis(50);
+use crate::{Error, Progress};
 
 /// What reading a layer needs beside the layer.
 pub(crate) struct Analysis<'a> {
-    pub(crate) store: &'a dyn Store,
-    pub(crate) clock: &'a dyn Clock,
+    pub(crate) leases: Leases<'a>,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) limits: &'a Limits,
-    pub(crate) owner: &'a str,
 }
 
 impl Analysis<'_> {
@@ -35,58 +25,78 @@ impl Analysis<'_> {
     /// its bytes, which are read by one process at a time.
     pub(crate) fn layer(&self, image: &dyn Image, index: usize) -> Result<LayerRecord, Error> {
         let layer = layer_at(image, index)?;
-        let task = format!("layer {}", layer.digest);
-        loop {
-            if let Some(known) = self.known(&layer.digest)? {
-                return Ok(known);
-            }
-            let now = self.clock.now();
-            match self.store.lease(&task, self.owner, now, now + LEASE_SECONDS)? {
-                Lease::Granted => break,
-                Lease::Held { .. } => self.clock.wait(POLL),
-            }
-        }
-        // Whoever held the lease before may have finished between the look and the grant.
-        let result = match self.known(&layer.digest) {
-            Ok(Some(known)) => Ok(known),
-            Ok(None) => self.read(image, index, &BTreeSet::new()),
-            Err(error) => Err(error),
-        };
-        self.store.release(&task, self.owner)?;
-        result
+        let known = |_| self.known(&layer.digest);
+        self.leases.once(&task(&layer.digest), &known, || self.read(image, index, BTreeSet::new()))
+    }
+
+    /// The same, and what is at `target`, whatever extractors want. Where the layer was not searched for that yet,
+    /// it is read once more.
+    pub(crate) fn search(
+        &self,
+        image: &dyn Image,
+        index: usize,
+        record: &LayerRecord,
+        target: &Target,
+    ) -> Result<LayerRecord, Error> {
+        let searched = SearchedFile { path: target.path.clone(), extractor: target.extractor.clone() };
+        let known = |_| Ok(self.known(&record.digest)?.filter(|known| known.searched.contains(&searched)));
+        self.leases.once(&task(&record.digest), &known, || {
+            // What it was searched for before, for whichever image, is searched for again: findings are replaced
+            // whole.
+            let before = self.known(&record.digest)?.map_or(BTreeSet::new(), |known| known.searched);
+            let searched =
+                before.into_iter().chain(record.searched.iter().cloned()).chain([searched.clone()]);
+            self.read(image, index, searched.collect())
+        })
     }
 
     /// Findings of exactly today's extractors, if the store has them.
     pub(crate) fn known(&self, digest: &Digest) -> Result<Option<LayerRecord>, Error> {
-        let known = self.store.layer(digest)?;
+        let known = self.leases.store.layer(digest)?;
         Ok(known.filter(|record| record.findings.extractors == extractors()))
     }
 
-    /// Reads the layer and keeps what it says. `targets` are files to read whatever extractors want.
-    pub(crate) fn read(
+    /// Reads the layer and keeps what it says. `searched` are files to read whatever extractors want.
+    fn read(
         &self,
         image: &dyn Image,
         index: usize,
-        targets: &BTreeSet<Target>,
+        searched: BTreeSet<SearchedFile>,
     ) -> Result<LayerRecord, Error> {
-        let layer = layer_at(image, index)?.clone();
-        let mut targets: Vec<Target> = targets.iter().cloned().collect();
-        let (mut findings, mut stats, unresolved) = self.walk(image, index, &layer, &targets)?;
+        let layer = layer_at(image, index)?;
+        self.progress.layer_begins(&layer.digest, layer.size_bytes);
+        let record = self.read_watched(image, index, layer, searched);
+        self.progress.layer_ends(&layer.digest);
+        let record = record?;
+        self.leases.store.put_layer(&record)?;
+        Ok(record)
+    }
+
+    fn read_watched(
+        &self,
+        image: &dyn Image,
+        index: usize,
+        layer: &LayerMetadata,
+        searched: BTreeSet<SearchedFile>,
+    ) -> Result<LayerRecord, Error> {
+        let mut targets: Vec<Target> = searched
+            .iter()
+            .map(|file| Target { path: file.path.clone(), extractor: file.extractor.clone() })
+            .collect();
+        let (mut findings, mut stats, unresolved) = self.walk(image, index, layer, &targets)?;
         if !unresolved.is_empty() {
             // A wanted file is a hard link to one that was passed by: once more, for those alone.
             targets.extend(unresolved);
-            (findings, stats, _) = self.walk(image, index, &layer, &targets)?;
+            (findings, stats, _) = self.walk(image, index, layer, &targets)?;
         }
         findings.extractors = extractors();
-        let record = LayerRecord {
+        Ok(LayerRecord {
             digest: stats.digest,
             size_bytes: stats.size_bytes,
             uncompressed_bytes: stats.uncompressed_bytes,
             findings,
-        };
-        self.store.put_layer(&record)?;
-        self.progress.layer_ends(&layer.digest);
-        Ok(record)
+            searched,
+        })
     }
 
     fn walk(
@@ -96,7 +106,6 @@ impl Analysis<'_> {
         layer: &LayerMetadata,
         targets: &[Target],
     ) -> Result<(LayerFindings, limpid_image::LayerStats, Vec<Target>), Error> {
-        self.progress.layer_begins(&layer.digest, layer.size_bytes);
         let content = image.layer(index)?;
         let expected = match content {
             LayerContent::Blob(_) => {
@@ -105,22 +114,16 @@ impl Analysis<'_> {
             LayerContent::Tree(_) => None,
         };
         let mut visitor = Collecting { collector: LayerCollector::new(EXTRACTORS, targets) };
-        let task = format!("layer {}", layer.digest);
-        let renewed = Cell::new(self.clock.now());
-        let advance = |bytes: u64| {
-            self.progress.layer_advances(&layer.digest, bytes);
-            let now = self.clock.now();
-            if now - renewed.get() >= RENEWAL_SECONDS {
-                renewed.set(now);
-                // A renewal that fails costs at worst that another process reads the layer too.
-                let _ = self.store.lease(&task, self.owner, now, now + LEASE_SECONDS);
-            }
-        };
+        let advance = |bytes: u64| self.progress.layer_advances(&layer.digest, bytes);
         let stats =
             limpid_image::read_layer(content, expected.as_ref(), self.limits, &mut visitor, &advance)?;
         let unresolved = visitor.collector.unresolved_hardlinks();
         Ok((visitor.collector.finish(), stats, unresolved))
     }
+}
+
+fn task(digest: &Digest) -> String {
+    format!("layer {digest}")
 }
 
 fn layer_at(image: &dyn Image, index: usize) -> Result<&LayerMetadata, Error> {

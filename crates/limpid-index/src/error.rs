@@ -22,6 +22,9 @@ pub enum Error {
     /// Composition kept asking for more files.
     #[error("the links of image {0} lead on and on; it is refused")]
     Endless(Digest),
+    /// The store failed before the image's turn came.
+    #[error("it was not looked at, since the store failed before")]
+    Stopped,
     /// A worker thread ended without a result.
     #[error("a worker ended without a result")]
     Worker,

@@ -1,8 +1,7 @@
 //! From an image to its record in the store: layers in parallel, composition, nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use limpid_extract::EXTRACTORS;
 use limpid_image::{Image, Limits};
@@ -10,9 +9,11 @@ use limpid_model::{Digest, ImageMetadata, LayerFindings, LayerProblem};
 use limpid_store::{ImageId, ImageRecord, LayerRecord, NodeId, Store};
 
 use crate::analyse::{Analysis, indexer_state};
+use crate::batch::{Batch, Opener};
 use crate::compose::{Composition, Missing, compose};
+use crate::lease::Leases;
 use crate::report::image_problem;
-use crate::{Clock, Error, Progress};
+use crate::{Clock, Error, Process, Progress};
 
 /// How often composition may ask for further files: each round follows one more link into files that were
 /// not read, and Linux follows 40.
@@ -30,20 +31,49 @@ pub struct Indexer<'a> {
     pub limits: Limits,
     /// Layers that are read at the same time.
     pub threads: usize,
-    /// Names this process among those that use the store; unique.
-    pub owner: String,
+    /// This process among those that use the store.
+    pub process: &'a dyn Process,
 }
 
 impl Indexer<'_> {
-    /// Indexes `image`, which was asked for as `reference`. What the store knows already is not read again.
-    pub fn index(&self, image: &dyn Image, reference: &str) -> Result<(ImageId, ImageRecord), Error> {
-        if let Some((id, record)) = self.store.image(&image.metadata().manifest_digest)?
-            && record.indexer_state == indexer_state()
-        {
-            self.store.put_reference(id, reference, self.clock.now())?;
-            return Ok((id, record));
+    /// Indexes the images that `references` name; `open` opens what the reference at a position names. What the
+    /// store knows already is not read again. Each reference has the outcomes of its images, at least one.
+    pub fn index(&self, references: &[String], open: &Opener<'_>) -> Vec<Vec<Result<ImageRecord, Error>>> {
+        self.progress.images_found(references.len() as u64);
+        Batch::new(self, references, open).run()
+    }
+
+    /// The image, if the store has it as today's extractors see it; notes that `reference` names it.
+    pub(crate) fn known(
+        &self,
+        image: &dyn Image,
+        reference: &str,
+    ) -> Result<Option<(ImageId, ImageRecord)>, Error> {
+        let known = self.store.image(&image.metadata().manifest_digest)?;
+        let known = known.filter(|(_, record)| record.indexer_state == indexer_state());
+        if let Some((id, _)) = &known {
+            self.store.put_reference(*id, reference, self.clock.now())?;
         }
-        let mut layers = self.layers(image)?;
+        Ok(known)
+    }
+
+    /// Indexes an image whose layers were analysed. `records` has what is held of them; the rest is in the store.
+    pub(crate) fn compose_all(
+        &self,
+        image: &dyn Image,
+        reference: &str,
+        mut records: BTreeMap<Digest, Arc<LayerRecord>>,
+    ) -> Result<(ImageId, ImageRecord), Error> {
+        let digests: Vec<Digest> = image.metadata().layers.iter().map(|layer| layer.digest).collect();
+        for (index, digest) in digests.iter().enumerate() {
+            if !records.contains_key(digest) {
+                records.insert(*digest, Arc::new(self.analysis().layer(image, index)?));
+            }
+        }
+        let layers =
+            digests.iter().map(|digest| records.get(digest).map(|record| LayerRecord::clone(record)));
+        let mut layers = layers.collect::<Option<Vec<_>>>().ok_or(Error::Worker)?;
+        drop(records);
         let metadata = with_verified_layers(image.metadata(), &layers);
         let composition = self.compose(image, &mut layers)?;
         let record = self.record(metadata, &layers, composition)?;
@@ -51,55 +81,11 @@ impl Indexer<'_> {
         Ok((id, record))
     }
 
-    /// The findings of every layer, base first; each distinct layer once, the large ones first.
-    fn layers(&self, image: &dyn Image) -> Result<Vec<LayerRecord>, Error> {
-        let metadata = image.metadata();
-        let mut queue: BTreeMap<Digest, usize> = BTreeMap::new();
-        for (index, layer) in metadata.layers.iter().enumerate() {
-            queue.entry(layer.digest).or_insert(index);
-        }
-        let mut queue: Vec<usize> = queue.into_values().collect();
-        queue.sort_by_key(|index| std::cmp::Reverse(metadata.layers[*index].size_bytes));
-        let next = AtomicUsize::new(0);
-        let done: Mutex<BTreeMap<Digest, LayerRecord>> = Mutex::default();
-        let failed: Mutex<Option<Error>> = Mutex::default();
-        let work = || {
-            let analysis = self.analysis();
-            while let Some(index) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match analysis.layer(image, *index) {
-                    Ok(record) => {
-                        let digest = metadata.layers[*index].digest;
-                        done.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, record);
-                    }
-                    Err(error) => {
-                        // The others finish the layer they are at and take no further one.
-                        next.store(queue.len(), Ordering::Relaxed);
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                    }
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.threads.min(queue.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error);
-        }
-        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let layers = metadata.layers.iter().map(|layer| done.get(&layer.digest).cloned());
-        layers.collect::<Option<Vec<_>>>().ok_or(Error::Worker)
-    }
-
-    fn analysis(&self) -> Analysis<'_> {
+    pub(crate) fn analysis(&self) -> Analysis<'_> {
         Analysis {
-            store: self.store,
-            clock: self.clock,
+            leases: Leases { store: self.store, clock: self.clock, process: self.process },
             progress: self.progress,
             limits: &self.limits,
-            owner: &self.owner,
         }
     }
 
@@ -122,7 +108,7 @@ impl Indexer<'_> {
         Err(Error::Endless(image.metadata().manifest_digest))
     }
 
-    /// Reads layers once more, from the uppermost that counts downwards, until one has the file.
+    /// Searches layers, from the uppermost that counts downwards, until one has the file.
     fn search(&self, image: &dyn Image, layers: &mut [LayerRecord], missing: &Missing) -> Result<(), Error> {
         let analysis = self.analysis();
         let target = &missing.target;
@@ -131,18 +117,7 @@ impl Indexer<'_> {
             None => path == target.path,
         };
         for index in (0..=missing.layer_max.min(layers.len().saturating_sub(1))).rev() {
-            // Everything this layer was read for before is read for again: findings are replaced whole.
-            let mut targets: BTreeSet<limpid_extract::Target> = layers[index]
-                .findings
-                .records
-                .iter()
-                .map(|record| limpid_extract::Target {
-                    path: record.path.clone(),
-                    extractor: record.extractor.clone(),
-                })
-                .collect();
-            targets.insert(target.clone());
-            layers[index] = analysis.read(image, index, &targets)?;
+            layers[index] = analysis.search(image, index, &layers[index], target)?;
             let found = layers[index].findings.records.iter().any(|record| is_it(&record.path));
             if found && !target.path.ends_with('/') {
                 break;

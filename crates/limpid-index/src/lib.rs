@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod analyse;
+mod batch;
 mod changes;
 mod compose;
 mod error;
 mod fleet;
 mod indexer;
+mod lease;
 mod progress;
 mod report;
 mod tree;
@@ -18,11 +20,13 @@ mod verdicts;
 mod vulnerabilities;
 
 pub use analyse::indexer_state;
+pub use batch::{IMAGES_OPEN_MAX, Opener};
 pub use changes::{Change, ChangeKind, changes};
 pub use compose::COMPOSER_VERSION;
 pub use error::Error;
 pub use fleet::{Affected, AffectedImage, AffectedPackage, affected};
 pub use indexer::Indexer;
+pub use lease::{Process, ProcessState};
 pub use progress::{Clock, Progress, Quiet};
 pub use report::{Moment, Placement, placements, report};
 pub use update::{Outcome, Updated, Updater};

@@ -12,11 +12,19 @@ pub trait Clock: Send + Sync {
 
 /// Watches the flow. Calls come from several threads.
 pub trait Progress: Send + Sync {
+    /// So many images more are wanted than was known.
+    fn images_found(&self, _images: u64) {}
+    /// An image is done, well or not.
+    fn image_ends(&self) {}
+    /// A layer of so many bytes will be read, or waited for.
+    fn layer_is_due(&self, _size_bytes: u64) {}
+    /// A layer that was due is there, or cannot be had.
+    fn layer_is_there(&self, _size_bytes: u64) {}
     /// A layer is about to be read; of how many bytes, if that is known.
     fn layer_begins(&self, layer: &Digest, size_bytes: u64);
     /// So many bytes of it were read.
     fn layer_advances(&self, layer: &Digest, bytes: u64);
-    /// It was read.
+    /// It was read, or reading it failed.
     fn layer_ends(&self, layer: &Digest);
     /// A feed's document is about to be fetched.
     fn feed_begins(&self, name: &str);

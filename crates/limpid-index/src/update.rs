@@ -6,7 +6,8 @@ use std::io::Read;
 use limpid_feeds::{Document, Feed, Fetched, Fetcher, Limits, ParseSummary};
 use limpid_store::{FeedKey, FeedOutcome, FeedState, Store, UpdateStats, Validators};
 
-use crate::{Clock, Error, Progress};
+use crate::lease::Leases;
+use crate::{Clock, Error, Process, Progress};
 
 /// Updates feeds.
 pub struct Updater<'a> {
@@ -16,6 +17,8 @@ pub struct Updater<'a> {
     pub clock: &'a dyn Clock,
     /// Who watches.
     pub progress: &'a dyn Progress,
+    /// This process among those that use the store.
+    pub process: &'a dyn Process,
     /// Gets documents.
     pub fetcher: &'a Fetcher,
     /// Bounds on what is read.
@@ -59,28 +62,53 @@ impl Updater<'_> {
                 }
             }
         }
-        let states = self.store.feeds()?;
+        let leases = Leases { store: self.store, clock: self.clock, process: self.process };
+        let since = self.clock.now();
         let mut updated = Vec::new();
         for (feed, document) in wanted {
             let key = FeedKey { feed: feed.name().to_owned(), document: document.name.clone() };
-            let state = states.iter().find(|state| state.key == key);
-            if state.is_some_and(|state| self.is_fresh(feed, state)) {
-                continue;
-            }
             let name = format!("{} {}", key.feed, key.document);
-            self.progress.feed_begins(&name);
-            let outcome = match self.document(feed, &document, &key, state, &name) {
-                Ok(outcome) => outcome,
-                Err(Failure::Store(error)) => return Err(error.into()),
-                Err(Failure::Feed(reason)) => {
-                    self.store.feed_failed(&key, &document.url, &reason, self.clock.now())?;
-                    Outcome::Failed(reason)
-                }
+            // Of many processes that want a document one fetches it; the others take what came of that, be it a
+            // failure.
+            let known = |waited| {
+                let Some(state) = self.state(&key)? else { return Ok(None) };
+                Ok(match waited && state.attempted_at >= since {
+                    true if !state.error.is_empty() => Some(Some(Outcome::Failed(state.error))),
+                    true if state.parser_version == feed.parser_version() => Some(None),
+                    _ => self.is_fresh(feed, &state).then_some(None),
+                })
             };
-            self.progress.feed_ends(&name, &describe(&outcome));
-            updated.push(Updated { key, outcome });
+            let work = || self.attempt(feed, &document, &key, &name).map(Some);
+            let outcome = leases.once(&format!("feed {name}"), &known, work)?;
+            updated.extend(outcome.map(|outcome| Updated { key, outcome }));
         }
         Ok(updated)
+    }
+
+    fn state(&self, key: &FeedKey) -> Result<Option<FeedState>, Error> {
+        Ok(self.store.feeds()?.into_iter().find(|state| state.key == *key))
+    }
+
+    /// Fetches a document and notes what came of it.
+    fn attempt(
+        &self,
+        feed: &'static dyn Feed,
+        document: &Document,
+        key: &FeedKey,
+        name: &str,
+    ) -> Result<Outcome, Error> {
+        let state = self.state(key)?;
+        self.progress.feed_begins(name);
+        let outcome = match self.document(feed, document, key, state.as_ref(), name) {
+            Ok(outcome) => outcome,
+            Err(Failure::Store(error)) => return Err(error.into()),
+            Err(Failure::Feed(reason)) => {
+                self.store.feed_failed(key, &document.url, &reason, self.clock.now())?;
+                Outcome::Failed(reason)
+            }
+        };
+        self.progress.feed_ends(name, &describe(&outcome));
+        Ok(outcome)
     }
 
     fn is_fresh(&self, feed: &dyn Feed, state: &FeedState) -> bool {

@@ -5,6 +5,11 @@ use serde_json::{Map, Value, json};
 
 /// The report for programs.
 pub fn json(report: &Report) -> String {
+    document(&self::report(report))
+}
+
+/// The report as a value.
+pub(crate) fn report(report: &Report) -> Value {
     let findings: Vec<Value> = report
         .findings
         .iter()
@@ -33,7 +38,7 @@ pub fn json(report: &Report) -> String {
         .rev()
         .map(|severity| (severity.name().to_owned(), counts[severity as usize].into()))
         .collect();
-    document(&json!({
+    json!({
         "schema": "limpid-report/1",
         "reference": report.reference,
         "revision": report.revision,
@@ -47,7 +52,7 @@ pub fn json(report: &Report) -> String {
         "findings": findings,
         "vulnerabilities": report.vulnerabilities.iter().map(vulnerability).collect::<Vec<_>>(),
         "coverage": coverage(report),
-    }))
+    })
 }
 
 /// What is known of a vulnerability.

@@ -5,15 +5,19 @@
 #![forbid(unsafe_code)]
 
 mod coverage;
+mod documents;
 mod json;
 mod layers;
 mod packages;
+mod platforms;
 mod summary;
 mod table;
 pub mod terminal;
 
+pub use documents::Documents;
 pub use json::json;
 pub use layers::{layers_json, layers_table};
-pub use packages::{packages_json, packages_table, packages_tsv};
+pub use packages::{packages_json, packages_of_platforms_json, packages_table, packages_tsv};
+pub use platforms::{platforms_json, platforms_table};
 pub use table::table;
 pub use terminal::Style;

@@ -68,14 +68,27 @@ pub fn packages_tsv(report: &Report) -> String {
 
 /// Packages for programs.
 pub fn packages_json(report: &Report) -> String {
-    let packages: Vec<Value> = report.packages.iter().map(|package| self::package(report, package)).collect();
+    crate::json::document(&document(report))
+}
+
+/// Packages of all platforms of a reference for programs.
+pub fn packages_of_platforms_json(reports: &[Report]) -> String {
     crate::json::document(&json!({
+        "schema": "limpid-platforms/1",
+        "reference": reports.first().map(|report| report.reference.as_str()),
+        "platforms": reports.iter().map(document).collect::<Vec<_>>(),
+    }))
+}
+
+fn document(report: &Report) -> Value {
+    let packages: Vec<Value> = report.packages.iter().map(|package| self::package(report, package)).collect();
+    json!({
         "schema": "limpid-packages/1",
         "reference": report.reference,
         "image": crate::json::image(report),
         "packages": packages,
         "coverage": crate::json::coverage(report),
-    }))
+    })
 }
 
 /// One package as JSON.

@@ -39,7 +39,7 @@ pub fn table(report: &Report, style: Style) -> String {
 }
 
 /// The fixed version, or why there is none.
-fn fixed_in(verdict: &Verdict) -> String {
+pub(crate) fn fixed_in(verdict: &Verdict) -> String {
     let channel = if verdict.channel.is_empty() { String::new() } else { format!(" ({})", verdict.channel) };
     match verdict.state {
         VerdictState::Fixable => format!("{}{channel}", verdict.fixed),

@@ -63,6 +63,13 @@ pub enum Error {
     Caller(Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl Error {
+    /// Whether the next operation will fail for the same reason, whatever it is about.
+    pub fn concerns_all(&self) -> bool {
+        !matches!(self, Self::Conflict(_) | Self::Caller(_))
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;

@@ -32,6 +32,18 @@ pub struct LayerRecord {
     pub uncompressed_bytes: u64,
     /// What it says.
     pub findings: LayerFindings,
+    /// Files that were looked for whatever extractors want, because a link of some image leads there: findings have
+    /// those that are in the layer.
+    pub searched: BTreeSet<SearchedFile>,
+}
+
+/// A file that was looked for in a layer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct SearchedFile {
+    /// Its path in the layer; one that ends in `/` stands for everything below.
+    pub path: String,
+    /// The extractor that reads it.
+    pub extractor: String,
 }
 
 /// What is kept of an image.
@@ -258,27 +270,28 @@ pub trait Fleet {
     fn image_by_id(&self, image: ImageId) -> Result<Option<ImageRecord>>;
 }
 
-/// Permission to analyse a layer, which other processes respect until it ends.
+/// Permission to do a task, which other processes respect while it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lease {
-    /// It is ours until the time given.
-    Granted,
-    /// Somebody else has it, until that many seconds since the epoch unless renewed.
-    Held {
-        /// When it runs out.
-        until: i64,
-    },
+pub struct Lease {
+    /// Who has it.
+    pub owner: String,
+    /// Seconds since the epoch until which it holds unless renewed.
+    pub until: i64,
 }
 
 /// The store.
 pub trait Store: Fleet + Send + Sync {
     /// What a layer says, by its verified digest.
     fn layer(&self, digest: &Digest) -> Result<Option<LayerRecord>>;
-    /// Keeps what a layer says; findings of the same layer are replaced.
+    /// Keeps what a layer says and counts the reading. Findings of the same layer are replaced, unless those that
+    /// are there were made by the same extractors and searched for more.
     fn put_layer(&self, layer: &LayerRecord) -> Result<()>;
-    /// Asks for the right to do `task` until `until`; `owner` asking again extends it.
-    fn lease(&self, task: &str, owner: &str, now: i64, until: i64) -> Result<Lease>;
-    /// Gives the right back.
+    /// How often the layer's bytes were read to the end, by everybody who uses this store; 0 if it is unknown.
+    fn readings(&self, digest: &Digest) -> Result<u64>;
+    /// Asks for the right to do `lease.task`; its owner asking again extends it. Somebody else's lease is taken over
+    /// if `is_over` says that it counts no longer. `None` if the right was granted, else who has it.
+    fn lease(&self, task: &str, lease: &Lease, is_over: &dyn Fn(&Lease) -> bool) -> Result<Option<Lease>>;
+    /// Gives the right back; nothing happens if `owner` has it no longer.
     fn release(&self, task: &str, owner: &str) -> Result<()>;
 
     /// The node that a chain of layers leads to.

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use limpid_model::Platform;
@@ -14,7 +15,10 @@ References:
   oci:DIR[:TAG|@DIGEST]      an OCI image layout
   oci-archive:FILE           the same in a tar archive
   docker-archive:FILE[:TAG]  what `docker save` or `podman save` writes
-  dir:PATH                   a root file system";
+  dir:PATH                   a root file system
+
+Several references are analysed at the same time. Each gets its report, in the order given; one that fails does
+not keep the others from theirs.";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -25,7 +29,8 @@ Exit codes:
   4  the image cannot be found or read
   5  the store cannot be used
   6  advisories could not be had, and the store has none to go by
-  130  interrupted";
+  130  interrupted
+With several images: that of the worst, in the order 5, 6, 4, 3, 1, 2, 0.";
 
 /// Which known vulnerabilities are in container images, from their static content alone.
 #[derive(Debug, Parser)]
@@ -59,10 +64,10 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show what is vulnerable in an image
+    /// Show what is vulnerable in images
     #[command(after_help = REFERENCES)]
     Scan(Scan),
-    /// List the packages of an image
+    /// List the packages of images
     #[command(after_help = REFERENCES)]
     Packages(Packages),
     /// Show what each layer of an image did to its packages and vulnerabilities
@@ -102,10 +107,48 @@ pub(crate) struct MomentArguments {
     pub(crate) as_of: Option<AsOf>,
 }
 
+/// Which images, and which of their platforms.
+#[derive(Debug, Args)]
+pub(crate) struct ImagesArguments {
+    /// The images
+    #[arg(value_name = "REF", required_unless_present = "from_file")]
+    pub(crate) references: Vec<String>,
+    /// Take references from FILE too, one a line; `#` begins a comment, `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_file: Option<PathBuf>,
+    /// The platform to take from an index, for example linux/arm64, or `all` [default: linux on this machine]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]|all")]
+    pub(crate) platform: Option<PlatformChoice>,
+}
+
+impl ImagesArguments {
+    /// Whether one image is meant, so that what is printed need not say which.
+    pub(crate) fn is_one(&self) -> bool {
+        self.references.len() == 1 && self.from_file.is_none() && self.platform != Some(PlatformChoice::All)
+    }
+}
+
+/// Which image of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PlatformChoice {
+    /// Every one.
+    All,
+    /// That for one platform.
+    One(Platform),
+}
+
+impl FromStr for PlatformChoice {
+    type Err = limpid_model::PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Scan {
     #[command(flatten)]
-    pub(crate) image: ImageArguments,
+    pub(crate) images: ImagesArguments,
     #[command(flatten)]
     pub(crate) moment: MomentArguments,
     /// How to print the report
@@ -128,7 +171,7 @@ pub(crate) enum ReportFormat {
 #[derive(Debug, Args)]
 pub(crate) struct Packages {
     #[command(flatten)]
-    pub(crate) image: ImageArguments,
+    pub(crate) images: ImagesArguments,
     /// How to print the packages
     #[arg(long, value_enum, default_value_t = PackageFormat::Table)]
     pub(crate) format: PackageFormat,

@@ -59,11 +59,6 @@ impl Asked {
     pub(crate) fn moment(&self) -> Moment<'_> {
         Moment { revision: self.revision, today: &self.today, as_of: &self.as_of }
     }
-
-    /// Whether the question is about the present, so that feeds should be fresh.
-    pub(crate) fn is_present(&self) -> bool {
-        self.revision == NEWEST
-    }
 }
 
 fn unknown(revision: u64) -> String {

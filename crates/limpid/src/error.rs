@@ -14,6 +14,22 @@ pub(crate) enum Exit {
     Feeds,
 }
 
+impl Exit {
+    /// The worse of two, as `limpid --help` has their order: what says the most of what is wrong comes first.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        const WORST_FIRST: [Exit; 7] = [
+            Exit::Store,
+            Exit::Feeds,
+            Exit::Image,
+            Exit::Usage,
+            Exit::Failure,
+            Exit::GateClosed,
+            Exit::Success,
+        ];
+        WORST_FIRST.into_iter().find(|exit| [self, other].contains(exit)).unwrap_or(self)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
@@ -58,7 +74,9 @@ impl Error {
             Self::Io { .. } => Exit::Failure,
             Self::Reference(_) | Self::Usage { .. } => Exit::Usage,
             Self::Feeds(_) => Exit::Feeds,
-            Self::Store(_) | Self::Index(limpid_index::Error::Store(_)) => Exit::Store,
+            Self::Store(_) | Self::Index(limpid_index::Error::Store(_) | limpid_index::Error::Stopped) => {
+                Exit::Store
+            }
             Self::Index(limpid_index::Error::Image(_)) => Exit::Image,
             Self::Index(_) => Exit::Failure,
         }
@@ -102,10 +120,16 @@ impl Error {
 
     /// Prints the error and its remedy to standard error.
     pub(crate) fn tell(&self) {
+        self.tell_of(None);
+    }
+
+    /// The same, and which of several images it is about.
+    pub(crate) fn tell_of(&self, reference: Option<&str>) {
         if self.exit() == Exit::Success {
             return;
         }
-        let message = limpid_report::terminal::printable(&self.to_string());
+        let about = reference.map(|reference| format!("{reference}: ")).unwrap_or_default();
+        let message = limpid_report::terminal::printable(&format!("{about}{self}"));
         eprint_line(&format!("limpid: {message}"));
         if let Some(hint) = self.hint() {
             eprint_line(&format!("hint: {hint}"));

@@ -8,6 +8,9 @@ mod clock;
 mod commands;
 mod error;
 mod gate;
+mod images;
+mod interrupt;
+mod process;
 mod progress;
 mod session;
 
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     if arguments.global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
         anstream::ColorChoice::Never.write_global();
     }
-    match commands::run(&arguments) {
+    match interrupt::listen().and_then(|()| commands::run(&arguments)) {
         Ok(exit) => exit.into(),
         Err(error) => {
             error.tell();

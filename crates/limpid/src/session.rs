@@ -1,6 +1,6 @@
 //! What most commands need: the store, the clock, progress, and images brought into the store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,11 @@ use limpid_model::Report;
 use limpid_report::Style;
 use limpid_store::{FeedKey, FeedOutcome, ImageRecord, SqliteStore, Store, UpdateStats};
 
-use crate::arguments::{Global, ImageArguments};
+use crate::arguments::{Global, ImageArguments, PlatformChoice};
 use crate::as_of::{AsOf, Asked};
 use crate::clock::SystemClock;
 use crate::error::{Error, eprint_line};
+use crate::process::ThisProcess;
 use crate::progress::Bars;
 
 /// Feeds younger than this are not asked for again by `scan`: sources change a few times a day.
@@ -24,6 +25,7 @@ pub(crate) struct Session<'a> {
     pub(crate) global: &'a Global,
     pub(crate) store: SqliteStore,
     pub(crate) clock: SystemClock,
+    process: ThisProcess,
     progress: Box<dyn Progress>,
 }
 
@@ -40,53 +42,106 @@ impl<'a> Session<'a> {
     pub(crate) fn with_store(global: &'a Global, store: SqliteStore) -> Result<Self, Error> {
         let watched = !global.quiet && std::io::stderr().is_terminal();
         let progress: Box<dyn Progress> = if watched { Box::new(Bars::default()) } else { Box::new(Quiet) };
-        Ok(Self { global, store, clock: SystemClock, progress })
+        Ok(Self { global, store, clock: SystemClock, process: ThisProcess::new(), progress })
     }
 
     /// Brings the image into the store.
     pub(crate) fn index(&self, image: &ImageArguments) -> Result<ImageRecord, Error> {
         let reference: Reference = image.reference.parse()?;
-        let options = OpenOptions { platform: image.platform.clone(), ..OpenOptions::default() };
-        let opened = limpid_image::open(&reference, &options).map_err(limpid_index::Error::from)?;
+        let platform = image.platform.clone().map(PlatformChoice::One);
+        let mut outcomes = self.index_all(&[(image.reference.clone(), reference)], platform.as_ref());
+        let outcome = outcomes.pop().and_then(|mut outcomes| outcomes.pop());
+        Ok(outcome.unwrap_or(Err(limpid_index::Error::Worker))?)
+    }
+
+    /// Brings images into the store, as many at a time as there are cores. Each reference has the outcomes of its
+    /// images: one, or with all platforms one for each.
+    pub(crate) fn index_all(
+        &self,
+        references: &[(String, Reference)],
+        platform: Option<&PlatformChoice>,
+    ) -> Vec<Vec<Result<ImageRecord, limpid_index::Error>>> {
+        let options = OpenOptions {
+            platform: match platform {
+                Some(PlatformChoice::One(platform)) => Some(platform.clone()),
+                Some(PlatformChoice::All) | None => None,
+            },
+            ..OpenOptions::default()
+        };
+        let open = |position: usize| {
+            let (_, reference) = &references[position];
+            Ok(match platform {
+                Some(PlatformChoice::All) => limpid_image::open_all(reference, &options)?,
+                _ => vec![limpid_image::open(reference, &options)?],
+            })
+        };
         let indexer = Indexer {
             store: &self.store,
             clock: &self.clock,
             progress: self.progress.as_ref(),
-            limits: options.limits,
+            limits: options.limits.clone(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            owner: owner(),
+            process: &self.process,
         };
-        Ok(indexer.index(opened.as_ref(), &image.reference)?.1)
+        let names: Vec<String> = references.iter().map(|(name, _)| name.clone()).collect();
+        indexer.index(&names, &open)
     }
 
     /// The report of the image, with feeds brought up to date for its distribution if the present is asked for.
     pub(crate) fn report(&self, image: &ImageArguments, as_of: Option<AsOf>) -> Result<Report, Error> {
         let record = self.index(image)?;
-        let asked = Asked::new(&self.store, as_of)?;
-        if asked.is_present() && !record.release.is_empty() {
+        if as_of.is_none() && !record.release.is_empty() {
             self.update(&BTreeSet::from([record.release.clone()]), FEED_AGE_SECONDS_MAX)?;
         }
-        Ok(limpid_index::report(&self.store, &record, &image.reference, asked.moment())?)
+        self.report_of(&record, &image.reference, as_of)
     }
 
     /// The report of the image without asking for newer advisories.
     pub(crate) fn report_as_is(&self, image: &ImageArguments) -> Result<Report, Error> {
-        let record = self.index(image)?;
-        let asked = Asked::new(&self.store, None)?;
-        Ok(limpid_index::report(&self.store, &record, &image.reference, asked.moment())?)
+        self.report_of(&self.index(image)?, &image.reference, None)
+    }
+
+    /// The report of an image that is in the store, at a moment.
+    pub(crate) fn report_of(
+        &self,
+        record: &ImageRecord,
+        reference: &str,
+        as_of: Option<AsOf>,
+    ) -> Result<Report, Error> {
+        let asked = Asked::new(&self.store, as_of)?;
+        Ok(limpid_index::report(&self.store, record, reference, asked.moment())?)
     }
 
     /// Updates the feeds that speak for the releases, unless offline. A feed that fails is told of; only if
     /// the store then has nothing to go by is that an error.
     pub(crate) fn update(&self, releases: &BTreeSet<String>, age_seconds_max: i64) -> Result<(), Error> {
+        let failed = self.update_all(releases, age_seconds_max)?;
+        failed.into_values().next().map_or(Ok(()), |reason| Err(Error::Feeds(reason)))
+    }
+
+    /// The same for scans of many images: what no data could be had for, by release.
+    pub(crate) fn update_for_scan(
+        &self,
+        releases: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        self.update_all(releases, FEED_AGE_SECONDS_MAX)
+    }
+
+    fn update_all(
+        &self,
+        releases: &BTreeSet<String>,
+        age_seconds_max: i64,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut without_data = BTreeMap::new();
         if self.global.offline {
-            return Ok(());
+            return Ok(without_data);
         }
         let fetcher = Fetcher::new(self.fetch_options()?);
         let updater = Updater {
             store: &self.store,
             clock: &self.clock,
             progress: self.progress.as_ref(),
+            process: &self.process,
             fetcher: &fetcher,
             limits: limpid_feeds::Limits::default(),
             age_seconds_max,
@@ -100,10 +155,14 @@ impl<'a> Session<'a> {
                     "feed {name} was not updated ({reason}); using the data of {}",
                     crate::clock::rfc3339(state.succeeded_at)
                 )),
-                _ => return Err(Error::Feeds(format!("feed {name} could not be read: {reason}"))),
+                _ => {
+                    let concerned = releases.iter().filter(|release| needs(release, &updated.key));
+                    let reason = format!("feed {name} could not be read: {reason}");
+                    without_data.extend(concerned.map(|release| (release.clone(), reason.clone())));
+                }
             }
         }
-        Ok(())
+        Ok(without_data)
     }
 
     /// Reads advisories of the user's own from a file, or from the `*.json` files of a folder, in place of
@@ -168,6 +227,14 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Whether a document speaks for a release.
+fn needs(release: &str, key: &FeedKey) -> bool {
+    limpid_feeds::feeds_for(release).any(|feed| {
+        feed.name() == key.feed
+            && feed.documents(release).iter().any(|document| document.name == key.document)
+    })
+}
+
 /// How tables may look on standard output.
 pub(crate) fn style() -> Style {
     let terminal = std::io::stdout().is_terminal();
@@ -183,12 +250,6 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(Error::io("cannot write the output"))
-}
-
-/// Names this process among those that use a store.
-fn owner() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("{}-{}", std::process::id(), since.as_nanos())
 }
 
 fn default_store() -> Result<PathBuf, Error> {

@@ -1,72 +1,105 @@
 //! Findings by layer digest, and the leases under which they are made.
 
+use std::collections::BTreeSet;
+
 use limpid_model::Digest;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{count, integer};
-use crate::store::{LayerRecord, Lease};
+use crate::store::{LayerRecord, Lease, SearchedFile};
 use crate::{Result, codec};
 
 pub(super) fn layer(connection: &Connection, digest: &Digest) -> Result<Option<LayerRecord>> {
-    let mut statement = connection
-        .prepare_cached("SELECT size_bytes, uncompressed_bytes, findings FROM layer WHERE digest = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT size_bytes, uncompressed_bytes, findings, searched FROM layer WHERE digest = ?1",
+    )?;
     let row = statement
         .query_row([digest.as_bytes().as_slice()], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
+            let blobs = (row.get::<_, Vec<u8>>(2)?, row.get::<_, Vec<u8>>(3)?);
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, blobs))
         })
         .optional()?;
-    row.map(|(size, uncompressed, findings)| {
+    row.map(|(size, uncompressed, (findings, searched))| {
         Ok(LayerRecord {
             digest: *digest,
             size_bytes: count(size),
             uncompressed_bytes: count(uncompressed),
             findings: codec::unpack(&findings, "a layer's findings")?,
+            searched: codec::decode(&searched, "what was searched for in a layer")?,
         })
     })
     .transpose()
 }
 
-pub(super) fn put_layer(connection: &Connection, layer: &LayerRecord) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO layer (digest, size_bytes, uncompressed_bytes, findings) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (digest) DO UPDATE SET size_bytes = ?2, uncompressed_bytes = ?3, findings = ?4",
-        )?
-        .execute(params![
-            layer.digest.as_bytes().as_slice(),
-            integer(layer.size_bytes),
-            integer(layer.uncompressed_bytes),
-            codec::pack(&layer.findings)?,
-        ])?;
+pub(super) fn put_layer(connection: &mut Connection, layer: &LayerRecord) -> Result<()> {
+    // Packed before the transaction begins: nobody else waits for that.
+    let (findings, searched) = (codec::pack(&layer.findings)?, codec::encode(&layer.searched)?);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let digest = layer.digest.as_bytes().as_slice();
+    // A reader that was held up for so long that another took its place must not undo what that one searched for.
+    if self::layer(&transaction, &layer.digest)?.is_some_and(|known| says_more(&known, layer)) {
+        transaction
+            .prepare_cached("UPDATE layer SET analysed = analysed + 1 WHERE digest = ?1")?
+            .execute([digest])?;
+    } else {
+        transaction
+            .prepare_cached(
+                "INSERT INTO layer (digest, size_bytes, uncompressed_bytes, findings, searched, analysed)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 1)
+                 ON CONFLICT (digest) DO UPDATE SET size_bytes = ?2, uncompressed_bytes = ?3, findings = ?4,
+                 searched = ?5, analysed = analysed + 1",
+            )?
+            .execute(params![
+                digest,
+                integer(layer.size_bytes),
+                integer(layer.uncompressed_bytes),
+                findings,
+                searched,
+            ])?;
+    }
+    transaction.commit()?;
     Ok(())
+}
+
+fn says_more(known: &LayerRecord, layer: &LayerRecord) -> bool {
+    let (there, here): (&BTreeSet<SearchedFile>, _) = (&known.searched, &layer.searched);
+    known.findings.extractors == layer.findings.extractors && there != here && there.is_superset(here)
+}
+
+pub(super) fn readings(connection: &Connection, digest: &Digest) -> Result<u64> {
+    let mut statement = connection.prepare_cached("SELECT analysed FROM layer WHERE digest = ?1")?;
+    let readings = statement.query_row([digest.as_bytes().as_slice()], |row| row.get(0)).optional()?;
+    Ok(count(readings.unwrap_or(0)))
 }
 
 pub(super) fn lease(
     connection: &mut Connection,
     task: &str,
-    owner: &str,
-    now: i64,
-    until: i64,
-) -> Result<Lease> {
+    lease: &Lease,
+    is_over: &dyn Fn(&Lease) -> bool,
+) -> Result<Option<Lease>> {
+    let others = |connection: &Connection| -> Result<Option<Lease>> {
+        let mut statement =
+            connection.prepare_cached("SELECT owner, expires_at FROM lease WHERE task = ?1")?;
+        let row = statement.query_row([task], |row| Ok(Lease { owner: row.get(0)?, until: row.get(1)? }));
+        Ok(row.optional()?.filter(|held| held.owner != lease.owner && !is_over(held)))
+    };
+    // Those who wait ask often: only who has a chance takes the writers' lock.
+    if let Some(held) = others(connection)? {
+        return Ok(Some(held));
+    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let held: Option<(String, i64)> = transaction
-        .prepare_cached("SELECT owner, expires_at FROM lease WHERE task = ?1")?
-        .query_row([task], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((holder, expires_at)) = held
-        && holder != owner
-        && expires_at > now
-    {
-        return Ok(Lease::Held { until: expires_at });
+    if let Some(held) = others(&transaction)? {
+        return Ok(Some(held));
     }
     transaction
         .prepare_cached(
             "INSERT INTO lease (task, owner, expires_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (task) DO UPDATE SET owner = ?2, expires_at = ?3",
         )?
-        .execute(params![task, owner, until])?;
+        .execute(params![task, lease.owner, lease.until])?;
     transaction.commit()?;
-    Ok(Lease::Granted)
+    Ok(None)
 }
 
 pub(super) fn release(connection: &Connection, task: &str, owner: &str) -> Result<()> {

@@ -161,11 +161,15 @@ impl Store for SqliteStore {
     }
 
     fn put_layer(&self, layer: &LayerRecord) -> Result<()> {
-        layers::put_layer(&self.connection(), layer)
+        layers::put_layer(&mut self.connection(), layer)
     }
 
-    fn lease(&self, task: &str, owner: &str, now: i64, until: i64) -> Result<Lease> {
-        layers::lease(&mut self.connection(), task, owner, now, until)
+    fn readings(&self, digest: &Digest) -> Result<u64> {
+        layers::readings(&self.connection(), digest)
+    }
+
+    fn lease(&self, task: &str, lease: &Lease, is_over: &dyn Fn(&Lease) -> bool) -> Result<Option<Lease>> {
+        layers::lease(&mut self.connection(), task, lease, is_over)
     }
 
     fn release(&self, task: &str, owner: &str) -> Result<()> {

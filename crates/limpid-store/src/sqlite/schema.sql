@@ -12,7 +12,11 @@ CREATE TABLE layer (
     digest BLOB NOT NULL UNIQUE,
     size_bytes INTEGER NOT NULL,
     uncompressed_bytes INTEGER NOT NULL,
-    findings BLOB NOT NULL
+    findings BLOB NOT NULL,
+    -- What was looked for in it beside what extractors want, encoded.
+    searched BLOB NOT NULL,
+    -- How often it was read to its end.
+    analysed INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE lease (

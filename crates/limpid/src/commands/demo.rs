@@ -18,6 +18,7 @@ const GHOST: &str = "CVE-2015-0235";
 
 pub(crate) fn run(global: &Global) -> Result<Exit, Error> {
     let folder = tempfile::tempdir().map_err(Error::io("a temporary folder cannot be made"))?;
+    crate::interrupt::remove_if_interrupted(folder.path());
     let session = Session::with_store(global, SqliteStore::open(&folder.path().join("demo.db"))?)?;
     session.import_documents("starter set", &[("starter.json".to_owned(), ADVISORIES.to_vec())])?;
     for (name, archive) in IMAGES {

@@ -1,21 +1,44 @@
 //! `limpid scan`
 
+use limpid_model::Report;
+
 use crate::arguments::{Global, ReportFormat, Scan};
 use crate::error::{Error, Exit, eprint_line};
-use crate::session::{Session, print, style};
+use crate::images::{self, Output, Plan};
+use crate::session::{Session, style};
 
 pub(crate) fn run(global: &Global, command: &Scan) -> Result<Exit, Error> {
     let session = Session::open(global)?;
-    let report = session.report(&command.image, command.moment.as_of)?;
-    print(&match command.format {
-        ReportFormat::Table => limpid_report::table(&report, style()),
-        ReportFormat::Json => limpid_report::json(&report),
-    })?;
-    match command.fail_on.as_ref().and_then(|gate| gate.closed(&report)) {
-        Some(reason) => {
-            eprint_line(&format!("limpid: the gate is closed: {reason}"));
-            Ok(Exit::GateClosed)
+    let for_programs = command.format == ReportFormat::Json;
+    images::run(
+        &session,
+        &Plan { images: &command.images, for_programs, update: true, as_of: command.moment.as_of },
+        command,
+    )
+}
+
+impl Output for Scan {
+    fn text(&self, reports: &[Report], all_platforms: bool) -> String {
+        match (self.format, reports) {
+            (ReportFormat::Table, [report]) if !all_platforms => limpid_report::table(report, style()),
+            (ReportFormat::Json, [report]) if !all_platforms => limpid_report::json(report),
+            (ReportFormat::Table, _) => limpid_report::platforms_table(reports, style()),
+            (ReportFormat::Json, _) => limpid_report::platforms_json(reports),
         }
-        None => Ok(Exit::Success),
+    }
+
+    fn judge(&self, _: &Session<'_>, report: &Report) -> Exit {
+        match self.fail_on.as_ref().and_then(|gate| gate.closed(report)) {
+            Some(reason) => {
+                let about = match self.images.is_one() {
+                    true => String::new(),
+                    false => format!("{} {}: ", report.reference, report.image.platform),
+                };
+                let line = format!("limpid: {about}the gate is closed: {reason}");
+                eprint_line(&limpid_report::terminal::printable(&line));
+                Exit::GateClosed
+            }
+            None => Exit::Success,
+        }
     }
 }

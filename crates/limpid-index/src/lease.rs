@@ -1,0 +1,132 @@
+//! Work that of many processes on one store one does at a time, while the others wait for what comes of it.
+//!
+//! A lease is a row in the store with its owner's name and a time. Three things end it: its owner gives it back;
+//! its owner is known to be dead, which other processes of the same machine see at once; or nobody renewed it for
+//! too long. It is renewed by a thread of its own, so that a reader that waits for its network keeps it, and an
+//! owner that is known to live (stopped, or on a machine that swaps) is given much longer.
+//!
+//! A lease saves work and guards nothing: whoever lost one finishes and stores the same result under the same key.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use limpid_store::{Lease, Store};
+
+use crate::{Clock, Error};
+
+/// How long a lease holds without being renewed: the longest that others wait for an owner that died where they
+/// cannot see it, in another container.
+const LEASE_SECONDS: i64 = 30;
+/// How often an owner renews it.
+const RENEWAL: Duration = Duration::from_secs(5);
+/// How long an owner that is known to live may be late, stopped by a signal for example.
+const STALLED_SECONDS_MAX: i64 = 300;
+/// How long anybody waits for somebody else's work before doing it too: whatever keeps the other, a result is worth
+/// more than what doing it twice costs.
+const WAIT_SECONDS_MAX: i64 = 900;
+/// How often those who wait look again, first and at most.
+const POLL_FIRST: Duration = Duration::from_millis(10);
+const POLL_MAX: Duration = Duration::from_millis(100);
+
+/// A process among those that use a store, and what it can tell of others.
+pub trait Process: Send + Sync {
+    /// Its name: of this process alone, for all time, and without a `#`.
+    fn name(&self) -> &str;
+    /// Whether the process with this name still runs.
+    fn state_of(&self, name: &str) -> ProcessState;
+}
+
+/// Whether a process still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It does.
+    Alive,
+    /// It does not.
+    Dead,
+    /// That cannot be seen from here.
+    Unknown,
+}
+
+/// Takes leases for one process.
+#[derive(Clone, Copy)]
+pub(crate) struct Leases<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) process: &'a dyn Process,
+}
+
+impl Leases<'_> {
+    /// What `known` gives; if it gives nothing, what `work` gives, done under a lease on `task`. `known` is told
+    /// whether somebody else's work was waited for.
+    pub(crate) fn once<T, E: From<Error>>(
+        &self,
+        task: &str,
+        known: &dyn Fn(bool) -> Result<Option<T>, E>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Threads of one process keep out of each other's way too, so each lease has an owner of its own.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let owner = format!("{}#{}", self.process.name(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let since = self.clock.now();
+        let mut waited = false;
+        let mut poll = POLL_FIRST;
+        loop {
+            if let Some(known) = known(waited)? {
+                return Ok(known);
+            }
+            match self.take(task, &owner)? {
+                None => break,
+                Some(_) if self.clock.now() - since >= WAIT_SECONDS_MAX => return work(),
+                Some(_) => {
+                    waited = true;
+                    self.clock.wait(poll);
+                    poll = (poll * 2).min(POLL_MAX);
+                }
+            }
+        }
+        // Whoever had the lease before may have finished between the look and the grant.
+        let result = match known(waited) {
+            Ok(Some(known)) => Ok(known),
+            Ok(None) => self.renewing(task, &owner, work),
+            Err(error) => Err(error),
+        };
+        self.store.release(task, &owner).map_err(Error::from)?;
+        result
+    }
+
+    fn take(&self, task: &str, owner: &str) -> Result<Option<Lease>, Error> {
+        let now = self.clock.now();
+        let lease = Lease { owner: owner.to_owned(), until: now + LEASE_SECONDS };
+        Ok(self.store.lease(task, &lease, &|held| self.is_over(held, now))?)
+    }
+
+    fn is_over(&self, held: &Lease, now: i64) -> bool {
+        let process = held.owner.rsplit_once('#').map_or(held.owner.as_str(), |(process, _)| process);
+        match self.process.state_of(process) {
+            ProcessState::Dead => true,
+            ProcessState::Alive => now - held.until >= STALLED_SECONDS_MAX,
+            // A time further ahead than any lease is: the clock was set back since.
+            ProcessState::Unknown => now >= held.until || held.until - now > LEASE_SECONDS,
+        }
+    }
+
+    /// Does `work` while another thread renews the lease.
+    fn renewing<T>(&self, task: &str, owner: &str, work: impl FnOnce() -> T) -> T {
+        std::thread::scope(|scope| {
+            let (done, waiting) = channel::<()>();
+            scope.spawn(move || {
+                while waiting.recv_timeout(RENEWAL) == Err(RecvTimeoutError::Timeout) {
+                    // A renewal that fails costs at worst that another process does the work too. So does one
+                    // that comes too late, when somebody else has the lease: then there is none to renew.
+                    if !matches!(self.take(task, owner), Ok(None)) {
+                        break;
+                    }
+                }
+            });
+            let result = work();
+            drop(done);
+            result
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! Several images in one command: from the references to what is printed of each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+
+use limpid_image::Reference;
+use limpid_model::Report;
+use limpid_report::Documents;
+use limpid_store::ImageRecord;
+
+use crate::arguments::{ImagesArguments, PlatformChoice};
+use crate::as_of::AsOf;
+use crate::error::{Error, Exit};
+use crate::session::{Session, print};
+
+/// The largest list of references, in bytes: a hundred thousand long ones.
+const LIST_BYTES_MAX: u64 = 16 << 20;
+
+/// What a command does with the reports of one reference.
+pub(crate) trait Output {
+    /// The text for people or programs of an image, or of all platforms of one.
+    fn text(&self, reports: &[Report], all_platforms: bool) -> String;
+    /// What else there is to say of an image, and how it ends.
+    fn judge(&self, session: &Session<'_>, report: &Report) -> Exit;
+}
+
+/// How the images of several references stand together.
+pub(crate) struct Plan<'a> {
+    pub(crate) images: &'a ImagesArguments,
+    /// Whether documents for programs are wanted, of which several become one.
+    pub(crate) for_programs: bool,
+    /// Whether advisories are brought up to date first, if the present is asked for.
+    pub(crate) update: bool,
+    /// The moment that is asked for, if it is not the present.
+    pub(crate) as_of: Option<AsOf>,
+}
+
+/// Analyses every image, prints what `output` makes of each in the order given, and says how it ended.
+pub(crate) fn run(session: &Session<'_>, plan: &Plan<'_>, output: &dyn Output) -> Result<Exit, Error> {
+    let names = references(plan.images)?;
+    let several = plan.images.from_file.is_some() || names.len() > 1;
+    let in_one_document = several && plan.for_programs;
+    let outcomes = index(session, plan, &names)?;
+    let (mut documents, head) = Documents::begin();
+    if in_one_document {
+        print(&head)?;
+    }
+    let all_platforms = plan.images.platform == Some(PlatformChoice::All);
+    let mut failed: Vec<(String, String)> = Vec::new();
+    let mut exit = Exit::Success;
+    let mut first = true;
+    for (name, outcomes) in names.iter().zip(outcomes) {
+        let mut reports = Vec::new();
+        for outcome in outcomes {
+            match outcome.and_then(|record| session.report_of(&record, name, plan.as_of)) {
+                Ok(report) => reports.push(report),
+                Err(error) => {
+                    exit = exit.worse(error.exit());
+                    error.tell_of(several.then_some(name));
+                    failed.push((name.to_owned(), error.to_string()));
+                }
+            }
+        }
+        if reports.is_empty() {
+            continue;
+        }
+        let text = output.text(&reports, all_platforms);
+        match in_one_document {
+            true => print(&documents.add(&text))?,
+            false if first => print(&text)?,
+            false => print(&format!("\n{text}"))?,
+        }
+        first = false;
+        for report in &reports {
+            exit = exit.worse(output.judge(session, report));
+        }
+    }
+    if in_one_document {
+        print(&documents.end(&failed))?;
+    }
+    Ok(exit)
+}
+
+/// The references of the command line and of the list, in this order.
+fn references(images: &ImagesArguments) -> Result<Vec<String>, Error> {
+    let mut references = images.references.clone();
+    let Some(path) = &images.from_file else { return Ok(references) };
+    let mut text = String::new();
+    let reader = match path.as_os_str() == "-" {
+        true => Ok(Box::new(std::io::stdin().lock()) as Box<dyn std::io::Read>),
+        false => std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn std::io::Read>),
+    };
+    reader.and_then(|reader| reader.take(LIST_BYTES_MAX + 1).read_to_string(&mut text)).map_err(
+        |source| Error::Io { what: format!("the list {} cannot be read", path.display()), source },
+    )?;
+    if text.len() as u64 > LIST_BYTES_MAX {
+        let message = format!("the list {} is larger than {LIST_BYTES_MAX} bytes", path.display());
+        return Err(Error::Usage { message });
+    }
+    // A reference has no spaces, so a comment may also follow one.
+    let lines = text.lines().map(|line| match line.trim_start().starts_with('#') {
+        true => "",
+        false => line.split_once(" #").map_or(line, |(before, _)| before).trim(),
+    });
+    references.extend(lines.filter(|line| !line.is_empty()).map(str::to_owned));
+    Ok(references)
+}
+
+type Outcomes = Vec<Result<ImageRecord, Error>>;
+
+/// Brings every image into the store, and advisories for all of them. An image for which no advisories could be
+/// had has that as its outcome.
+fn index(session: &Session<'_>, plan: &Plan<'_>, names: &[String]) -> Result<Vec<Outcomes>, Error> {
+    let mut good = Vec::new();
+    let mut outcomes: BTreeMap<usize, Outcomes> = BTreeMap::new();
+    for (position, name) in names.iter().enumerate() {
+        match name.parse::<Reference>() {
+            Ok(reference) => good.push((position, (name.clone(), reference))),
+            Err(error) => {
+                outcomes.insert(position, vec![Err(error.into())]);
+            }
+        }
+    }
+    let (positions, good): (Vec<usize>, Vec<_>) = good.into_iter().unzip();
+    let indexed = session.index_all(&good, plan.images.platform.as_ref());
+    for (position, of_reference) in positions.into_iter().zip(indexed) {
+        outcomes.insert(position, of_reference.into_iter().map(|outcome| Ok(outcome?)).collect());
+    }
+    if plan.update && plan.as_of.is_none() {
+        let releases: BTreeSet<String> = outcomes
+            .values()
+            .flatten()
+            .filter_map(|outcome| outcome.as_ref().ok())
+            .map(|record| record.release.clone())
+            .filter(|release| !release.is_empty())
+            .collect();
+        let without_data = session.update_for_scan(&releases)?;
+        for outcome in outcomes.values_mut().flatten() {
+            let reason = outcome.as_ref().ok().and_then(|record| without_data.get(&record.release));
+            if let Some(reason) = reason.cloned() {
+                *outcome = Err(Error::Feeds(reason));
+            }
+        }
+    }
+    Ok(outcomes.into_values().collect())
+}
