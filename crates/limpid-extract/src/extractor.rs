@@ -108,6 +108,9 @@ pub enum ExtractError {
     /// The file is what its path promises, and so damaged that nothing of it can be read.
     #[error("the file is damaged: {0}")]
     Damaged(String),
+    /// The file says something that its extractor cannot read; what, and what follows from it.
+    #[error("{0}")]
+    NotRead(&'static str),
 }
 
 /// How many problems of one file are told one by one.

@@ -17,6 +17,7 @@ mod assignments;
 mod collector;
 mod deb822;
 pub mod distribution;
+mod dnf;
 mod dpkg;
 mod extractor;
 mod os_release;
@@ -38,7 +39,10 @@ pub static EXTRACTORS: &[&dyn Extractor] = &[
     &rpm::RpmSqlite,
     &rpm::RpmNdb,
     &rpm::RpmBerkeleyDb,
+    &rpm::RpmSqliteLog,
     &rpm::RpmManifest,
+    &dnf::DnfHistory,
+    &dnf::DnfState,
     &os_release::OsRelease,
     &release_files::AlpineRelease,
     &release_files::DebianVersion,

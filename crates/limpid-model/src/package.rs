@@ -114,7 +114,7 @@ impl PackageFact {
         match self {
             Self::Vendor => "vendor",
             Self::Module => "module",
-            Self::SigningKey => "signing_key",
+            Self::SigningKey => "signingKey",
             Self::Repository => "repository",
             Self::Maintainer => "maintainer",
         }

@@ -107,6 +107,59 @@ database!(
     RpmBerkeleyDb, "rpm-bdb", "Packages", bdb::read, superseded by &["rpm-sqlite", "rpm-ndb"]
 );
 
+/// `rpmdb.sqlite-wal`: changes that SQLite has not written to the database yet. It is empty once rpm has ended; in an
+/// image that was made while rpm ran, or after it was killed, it may not be, and then the database alone is not the truth.
+#[derive(Debug)]
+pub(crate) struct RpmSqliteLog;
+
+impl Extractor for RpmSqliteLog {
+    fn name(&self) -> &'static str {
+        "rpm-sqlite-wal"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn limit(&self) -> u64 {
+        DATABASE_BYTES_MAX
+    }
+
+    fn reads(&self, path: &str) -> bool {
+        path.ends_with("/rpm/rpmdb.sqlite-wal")
+    }
+
+    fn anchors(&self) -> &'static [Anchor] {
+        &[
+            Anchor::File("var/lib/rpm/rpmdb.sqlite-wal"),
+            Anchor::File("usr/lib/sysimage/rpm/rpmdb.sqlite-wal"),
+            Anchor::File("usr/share/rpm/rpmdb.sqlite-wal"),
+        ]
+    }
+
+    fn reads_in_pieces(&self) -> bool {
+        true
+    }
+
+    fn extract(&self, path: &str, content: &[u8]) -> Result<Extracted, ExtractError> {
+        self.extract_in_pieces(path, &content)
+    }
+
+    fn extract_in_pieces(&self, _path: &str, content: &dyn ReadAt) -> Result<Extracted, ExtractError> {
+        // A log without a whole frame changes nothing.
+        if content.size_bytes() <= WAL_HEADER_BYTES + WAL_FRAME_HEADER_BYTES {
+            return Ok(Record::Packages(Vec::new()).into());
+        }
+        Err(ExtractError::NotRead(
+            "it holds changes to rpm's database that were never written there and are not read; the list of \
+             packages may be out of date",
+        ))
+    }
+}
+
+const WAL_HEADER_BYTES: u64 = 32;
+const WAL_FRAME_HEADER_BYTES: u64 = 24;
+
 /// The table `Packages` has a number and a header for each package.
 fn read_sqlite(content: &dyn ReadAt, sink: &mut BlobSink<'_>) -> Result<(), ExtractError> {
     if content.size_bytes() == 0 {

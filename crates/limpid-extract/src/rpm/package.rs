@@ -85,7 +85,7 @@ fn signing_key(header: &Header<'_>) -> Option<String> {
 /// `NAME-VERSION-RELEASE.src.rpm`: the name, and version and release. An epoch is not part of it.
 pub(crate) fn source_of(file: &str) -> Option<(&str, &str)> {
     let stem = file.strip_suffix(".src.rpm").or_else(|| file.strip_suffix(".nosrc.rpm"))?;
-    let (release, _) = stem.rmatch_indices('-').nth(0)?;
+    let (release, _) = stem.rmatch_indices('-').next()?;
     let (version, _) = stem[..release].rmatch_indices('-').next()?;
     (version > 0).then(|| (&stem[..version], &stem[version + 1..]))
 }

@@ -5,7 +5,7 @@
 //! statement only the names of its columns are read. Indexes, free pages and pointer maps are not looked at.
 //!
 //! Left out: tables without row ids and texts in UTF-16, which neither rpm nor dnf has; the write-ahead log, which
-//! is a file of its own.
+//! is a file of its own: where one holds changes, the report says that they were not read.
 
 use super::BLOB_BYTES_MAX;
 use super::damage::{Damage, Visited, be_u16, be_u32};
@@ -329,7 +329,7 @@ fn signed(bytes: &[u8]) -> i64 {
 
 /// The columns' names, in lower case, of a `CREATE TABLE` statement; `None` if it makes something else.
 fn columns(statement: &[u8]) -> Option<Vec<String>> {
-    let statement = String::from_utf8_lossy(statement);
+    let statement = without_comments(&String::from_utf8_lossy(statement));
     let (before, definition) = statement.split_once('(')?;
     let mut words = before.split_ascii_whitespace();
     let is = |word: Option<&str>, name: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(name));
@@ -362,6 +362,31 @@ fn columns(statement: &[u8]) -> Option<Vec<String>> {
     Some(names)
 }
 
+/// A statement without `/* … */` and `-- …`: SQLite keeps it as it was written.
+fn without_comments(statement: &str) -> String {
+    let mut text = String::with_capacity(statement.len());
+    let mut chars = statement.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('-', Some('-')) => {
+                text.push(' ');
+                chars.by_ref().find(|c| *c == '\n');
+            }
+            ('/', Some('*')) => {
+                text.push(' ');
+                chars.next();
+                while let Some(c) = chars.next() {
+                    if c == '*' && chars.next_if_eq(&'/').is_some() {
+                        break;
+                    }
+                }
+            }
+            _ => text.push(c),
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,6 +400,11 @@ mod tests {
         );
         assert_eq!(
             names("create table t(\n \"A\" DECIMAL(1, 2), b TEXT, UNIQUE (A, b))"),
+            Some(vec!["a".to_owned(), "b".to_owned()])
+        );
+        assert_eq!(names("CREATE TABLE t (a INT /* one, (two */, -- three, four\n b TEXT /* last"), None,);
+        assert_eq!(
+            names("CREATE TABLE t (a INT /* one, (two */, -- three, four\n b TEXT)"),
             Some(vec!["a".to_owned(), "b".to_owned()])
         );
         assert_eq!(names("CREATE VIRTUAL TABLE t USING fts5(x)"), None);
