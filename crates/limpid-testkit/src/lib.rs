@@ -5,7 +5,9 @@
 mod data;
 mod image;
 mod layer;
+mod rpm;
 
 pub use data::{corpus, feeds_mirror, require_or_skip, shared};
 pub use image::{Encoding, ImageBuilder};
 pub use layer::{Layer, dpkg_status};
+pub use rpm::{BerkeleyDb, RpmHeader, rpm_berkeley_db, rpm_ndb};

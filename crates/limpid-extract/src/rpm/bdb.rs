@@ -5,7 +5,7 @@
 //! are walked as the library does, so that pages that were freed are not mistaken for live ones. Keys are numbers of
 //! packages; number 0 holds a counter. Most values lie in chains of overflow pages.
 //!
-//! Left out: encrypted databases and those with checksums on pages, which rpm never writes.
+//! Left out: B-trees, in which some rpm kept its indexes but never its packages; encrypted databases and those with checksums on pages, which rpm never writes.
 
 use super::damage::{Damage, Visited};
 use super::{BLOB_BYTES_MAX, BlobSink};
@@ -154,7 +154,11 @@ impl Hash<'_> {
 
     fn page(&mut self, number: u32) -> Result<&[u8], Damage> {
         self.visited.visit(u64::from(number))?;
-        Ok(self.window.get(u64::from(number) * self.page_bytes as u64, self.page_bytes)?)
+        let page = self.window.get(u64::from(number) * self.page_bytes as u64, self.page_bytes)?;
+        if self.order.u32(page, 8) != number && page[25] != PAGE_UNUSED {
+            return Err(Damage::new(format!("page {number} has another number in it")));
+        }
+        Ok(page)
     }
 
     /// The pairs of key and value of one page.
