@@ -4,6 +4,8 @@ use std::io;
 
 use limpid_model::Digest;
 
+use crate::RegistryError;
+
 /// Why an image or a layer could not be read. Each reads as one sentence that names the thing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -70,7 +72,10 @@ pub enum Error {
         /// The bound and its value.
         limit: String,
     },
-    /// The operating system, or the network, failed.
+    /// A registry did not give what was asked for.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The operating system failed.
     #[error("{path} cannot be read: {source}")]
     Io {
         /// The file or blob.
@@ -110,6 +115,11 @@ impl Error {
     }
 
     pub(crate) fn io(path: impl Into<String>, source: io::Error) -> Self {
+        // A stream of a registry says itself what went wrong.
+        let source = match crate::registry::from_stream(source) {
+            Ok(error) => return error,
+            Err(source) => source,
+        };
         let path = path.into();
         if source.kind() == io::ErrorKind::NotFound {
             return Self::not_found(path);

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use limpid_model::{ImageMetadata, Platform};
 
-use crate::{Error, Limits, Reference, directory, docker_archive, oci_archive, oci_layout};
+use crate::{
+    Error, Limits, Reference, RegistryOptions, directory, docker_archive, oci_archive, oci_layout, registry,
+};
 
 /// How to open an image.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +16,8 @@ pub struct OpenOptions {
     pub platform: Option<Platform>,
     /// Bounds.
     pub limits: Limits,
+    /// How registries are reached.
+    pub registry: RegistryOptions,
 }
 
 /// An image whose metadata is known and whose layers can be read, from several threads at once.
@@ -31,12 +35,15 @@ pub enum LayerContent {
     Blob(Box<dyn Read + Send>),
     /// A directory of the file system.
     Tree(PathBuf),
+    /// It is not to be had, for a reason that is no failure: what the image has in it stays unknown.
+    Withheld(String),
 }
 
 impl std::fmt::Debug for LayerContent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Blob(_) => f.write_str("Blob"),
+            Self::Withheld(reason) => f.debug_tuple("Withheld").field(reason).finish(),
             Self::Tree(path) => f.debug_tuple("Tree").field(path).finish(),
         }
     }
@@ -49,10 +56,7 @@ pub fn open(reference: &Reference, options: &OpenOptions) -> Result<Box<dyn Imag
         Reference::OciArchive(target) => Ok(Box::new(oci_archive::open(target, options)?)),
         Reference::DockerArchive(target) => Ok(Box::new(docker_archive::open(target, options)?)),
         Reference::Directory(path) => Ok(Box::new(directory::open(path)?)),
-        Reference::Registry(name) => Err(Error::unsupported(
-            format!("the reference `{name}`"),
-            "it names an image in a registry; save it first and use oci:, oci-archive:, docker-archive: or dir:",
-        )),
+        Reference::Registry(name) => Ok(Box::new(registry::open(name, options)?)),
     }
 }
 
@@ -65,6 +69,7 @@ pub fn open_all(reference: &Reference, options: &OpenOptions) -> Result<Vec<Box<
     match reference {
         Reference::OciLayout(target) => Ok(boxed(oci_layout::open_all(target)?)),
         Reference::OciArchive(target) => Ok(boxed(oci_archive::open_all(target, options)?)),
-        _ => Ok(vec![open(reference, options)?]),
+        Reference::Registry(name) => Ok(boxed(registry::open_all(name, options)?)),
+        Reference::DockerArchive(_) | Reference::Directory(_) => Ok(vec![open(reference, options)?]),
     }
 }

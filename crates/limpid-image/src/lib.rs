@@ -7,7 +7,7 @@
 //! Everything here is synchronous and works on hostile input: each loop and each allocation is bounded by
 //! [`Limits`], and no path is made from a name in an archive.
 //!
-//! Left out so far: registries, daemons, multi-volume archives, layers with a table of contents.
+//! Left out so far: daemons, multi-volume archives, layers with a table of contents.
 #![forbid(unsafe_code)]
 
 mod archive;
@@ -24,6 +24,7 @@ mod oci_archive;
 mod oci_layout;
 mod platform;
 mod reference;
+mod registry;
 mod tar;
 mod visitor;
 
@@ -33,4 +34,7 @@ pub use image::{Image, LayerContent, OpenOptions, open, open_all};
 pub use layer::{ExpectedBlob, LayerStats, decode_layer, read_layer};
 pub use limits::Limits;
 pub use reference::{Reference, ReferenceError};
+pub use registry::{
+    AuthFile, AuthFileKind, ClientCertificate, Proxies, RegistryError, RegistryOptions, Secret,
+};
 pub use visitor::{Entry, EntryKind, FileContent, Interest, LayerVisitor};

@@ -15,6 +15,9 @@ pub(crate) const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// The media types of an index.
 pub(crate) const INDEX_TYPES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+/// The media types of a manifest.
+pub(crate) const MANIFEST_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 /// The media types of an image's config, and those that old registries wrote in their place, which Docker
 /// takes for images too.
 const IMAGE_CONFIG_TYPES: [&str; 5] = [
@@ -44,9 +47,17 @@ pub(crate) struct Descriptor {
     pub(crate) annotations: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub(crate) artifact_type: Option<String>,
+    /// Where else the blob may be had: for layers that registries do not give away.
+    #[serde(default)]
+    pub(crate) urls: Option<Vec<String>>,
 }
 
 impl Descriptor {
+    /// Whether this is a layer that registries need not have.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.media_type.contains(".foreign.") || self.media_type.contains(".nondistributable.")
+    }
+
     /// Whether an index's entry is an image or an index of images, as far as the entry tells.
     pub(crate) fn may_be_image(&self) -> bool {
         let is_artifact = self.artifact_type.as_ref().is_some_and(|kind| !kind.is_empty());
@@ -153,12 +164,20 @@ impl Document {
         let document: Self = parse(bytes, what)?;
         let is = |kind: &str| document.media_type.as_deref().is_some_and(|of| of.contains(kind));
         if document.schema_version == Some(1) || is("distribution.manifest.v1+") {
-            let reason = "it is a manifest of Docker's schema 1, which is deprecated since 2017; push the image \
-                          again with a current tool";
-            return Err(Error::unsupported(what, reason));
+            return Err(schema_1(what));
         }
-        if document.manifests.is_some() && document.layers.is_none() && document.config.is_none() {
+        if document.manifests.is_some() {
+            // What one reader takes for an index and another for a manifest shows each another image.
+            if document.layers.is_some() || document.config.is_some() {
+                return Err(Error::malformed(what, "it is both a manifest and an index"));
+            }
+            if MANIFEST_TYPES.iter().any(|kind| is(kind)) {
+                return Err(Error::malformed(what, "it is an index and says that it is a manifest"));
+            }
             return Ok(document);
+        }
+        if INDEX_TYPES.iter().any(|kind| is(kind)) {
+            return Err(Error::malformed(what, "it says that it is an index and lists no manifests"));
         }
         let Some(config) = &document.config else {
             return Err(Error::malformed(what, "it is neither a manifest nor an index"));
@@ -172,12 +191,37 @@ impl Document {
         Ok(document)
     }
 
+    /// Reads a document that was sent with a `Content-Type`, which must agree with what it says of itself.
+    pub(crate) fn read_as(bytes: &[u8], content_type: &str, what: &str) -> Result<Self, Error> {
+        let sent = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if sent.starts_with("application/vnd.docker.distribution.manifest.v1+") {
+            return Err(schema_1(what));
+        }
+        let document = Self::read(bytes, what)?;
+        // Some registries send everything as plain JSON: then the document alone has the word.
+        let [of_index, of_manifest] =
+            [INDEX_TYPES, MANIFEST_TYPES].map(|types| types.contains(&sent.as_str()));
+        let own = document.media_type.as_deref().unwrap_or(&sent);
+        let is_index = document.manifests.is_some();
+        if (of_index && !is_index) || (of_manifest && is_index) || ((of_index || of_manifest) && own != sent)
+        {
+            return Err(Error::malformed(what, format!("it was sent as {sent} and says that it is {own}")));
+        }
+        Ok(document)
+    }
+
     /// A manifest's config and layers (digest, bytes), base first.
     pub(crate) fn parts(&self, what: &str) -> Result<(Digest, Vec<(Digest, u64)>), Error> {
         let config = self.config.as_ref().ok_or_else(|| Error::malformed(what, "it has no config"))?;
         let layers = self.layers.iter().flatten().map(|layer| Ok((layer.digest(what)?, layer.size)));
         Ok((config.digest(what)?, layers.collect::<Result<Vec<_>, Error>>()?))
     }
+}
+
+fn schema_1(what: &str) -> Error {
+    let reason = "it is a manifest of Docker's schema 1, which is deprecated since 2017; push the image again \
+                  with a current tool";
+    Error::unsupported(what, reason)
 }
 
 /// Reads a document; `what` names it in errors.

@@ -68,7 +68,10 @@ impl Analysis<'_> {
         let record = self.read_watched(image, index, layer, searched);
         self.progress.layer_ends(&layer.digest);
         let record = record?;
-        self.leases.store.put_layer(&record)?;
+        // What was withheld today may be had tomorrow: it is not kept.
+        if !is_withheld(layer, &record) {
+            self.leases.store.put_layer(&record)?;
+        }
         Ok(record)
     }
 
@@ -108,7 +111,7 @@ impl Analysis<'_> {
     ) -> Result<(LayerFindings, limpid_image::LayerStats, Vec<Target>), Error> {
         let content = image.layer(index)?;
         let expected = match content {
-            LayerContent::Blob(_) => {
+            LayerContent::Blob(_) | LayerContent::Withheld(_) => {
                 Some(ExpectedBlob { digest: layer.digest, size_bytes: Some(layer.size_bytes) })
             }
             LayerContent::Tree(_) => None,
@@ -124,6 +127,11 @@ impl Analysis<'_> {
 
 fn task(digest: &Digest) -> String {
     format!("layer {digest}")
+}
+
+/// Whether the layer's bytes were not to be had: fewer than declared are an error in all other cases.
+pub(crate) fn is_withheld(layer: &LayerMetadata, record: &LayerRecord) -> bool {
+    record.size_bytes < layer.size_bytes
 }
 
 fn layer_at(image: &dyn Image, index: usize) -> Result<&LayerMetadata, Error> {

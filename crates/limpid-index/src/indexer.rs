@@ -8,7 +8,7 @@ use limpid_image::{Image, Limits};
 use limpid_model::{Digest, ImageMetadata, LayerFindings, LayerProblem};
 use limpid_store::{ImageId, ImageRecord, LayerRecord, NodeId, Store};
 
-use crate::analyse::{Analysis, indexer_state};
+use crate::analyse::{Analysis, indexer_state, is_withheld};
 use crate::batch::{Batch, Opener};
 use crate::compose::{Composition, Missing, compose};
 use crate::lease::Leases;
@@ -153,6 +153,8 @@ impl Indexer<'_> {
             image_problem(path, format!("it was left out: {newer} is the database that counts"))
         }));
         let distribution = composition.distribution;
+        // An image of which something was withheld is looked at again the next time.
+        let whole = !metadata.layers.iter().zip(layers).any(|(layer, record)| is_withheld(layer, record));
         Ok(ImageRecord {
             metadata,
             nodes,
@@ -163,7 +165,7 @@ impl Indexer<'_> {
                 .unwrap_or_default(),
             distribution,
             problems,
-            indexer_state: indexer_state(),
+            indexer_state: if whole { indexer_state() } else { String::new() },
         })
     }
 }

@@ -9,9 +9,11 @@ use limpid_version::Scheme;
 
 use crate::as_of::AsOf;
 use crate::gate::Gate;
+use crate::registry_options::RegistryArguments;
 
 const REFERENCES: &str = "\
 References:
+  NAME[:TAG|@DIGEST]         an image in a registry, also docker://NAME (debian:12, host:5000/a/b)
   oci:DIR[:TAG|@DIGEST]      an OCI image layout
   oci-archive:FILE           the same in a tar archive
   docker-archive:FILE[:TAG]  what `docker save` or `podman save` writes
@@ -97,6 +99,8 @@ pub(crate) struct ImageArguments {
     /// The platform to take from an index, for example linux/arm64 [default: linux on this machine]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArguments,
 }
 
 /// Which moment a question is about.
@@ -119,6 +123,8 @@ pub(crate) struct ImagesArguments {
     /// The platform to take from an index, for example linux/arm64, or `all` [default: linux on this machine]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]|all")]
     pub(crate) platform: Option<PlatformChoice>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArguments,
 }
 
 impl ImagesArguments {

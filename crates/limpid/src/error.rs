@@ -1,6 +1,9 @@
 //! What the user is told when something fails: one sentence, a remedy, an exit code.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
+
+use limpid_image::RegistryError;
 
 /// How the program ends. Documented in `limpid --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,12 +86,12 @@ impl Error {
     }
 
     /// What the user could do.
-    fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<Cow<'static, str>> {
         use limpid_store::Error as Store;
         let (Self::Store(store) | Self::Index(limpid_index::Error::Store(store))) = self else {
             return self.image_hint();
         };
-        match store {
+        let hint = match store {
             Store::Open { .. } => {
                 Some("check the path and its permissions, or choose another file with --store")
             }
@@ -100,22 +103,21 @@ impl Error {
             Store::Corrupt(_) => Some("move the file away; everything in it can be computed again"),
             Store::ReadOnly => Some("make the file and its folder writable, or choose another with --store"),
             _ => None,
-        }
+        };
+        hint.map(Cow::Borrowed)
     }
 
-    fn image_hint(&self) -> Option<&'static str> {
+    fn image_hint(&self) -> Option<Cow<'static, str>> {
         use limpid_image::Error as Image;
-        match self {
-            Self::Index(limpid_index::Error::Image(error)) => match error {
-                Image::DigestMismatch { .. } => Some("the image is damaged or forged; get it again"),
-                Image::Malformed { .. } => Some("the image is damaged or incomplete; get it again"),
-                Image::Limit { .. } => {
-                    Some("the image is larger than Limpid reads; if it is genuine, report it")
-                }
-                _ => None,
-            },
-            _ => None,
-        }
+        let Self::Index(limpid_index::Error::Image(error)) = self else { return None };
+        let hint = match error {
+            Image::Registry(error) => return registry_hint(error),
+            Image::DigestMismatch { .. } => "the image is damaged or forged; get it again",
+            Image::Malformed { .. } => "the image is damaged or incomplete; get it again",
+            Image::Limit { .. } => "the image is larger than Limpid reads; if it is genuine, report it",
+            _ => return None,
+        };
+        Some(Cow::Borrowed(hint))
     }
 
     /// Prints the error and its remedy to standard error.
@@ -135,6 +137,54 @@ impl Error {
             eprint_line(&format!("hint: {hint}"));
         }
     }
+}
+
+/// What the user could do about a registry.
+fn registry_hint(error: &RegistryError) -> Option<Cow<'static, str>> {
+    use RegistryError as Registry;
+    let hint = match error {
+        Registry::OnDisk { path, .. } => {
+            let (what, transports) = match path.is_dir() {
+                true => ("folder", "oci: or dir:"),
+                false => ("file", "oci-archive: or docker-archive:"),
+            };
+            return Some(Cow::Owned(format!(
+                "there is a {what} {}; to read it, put {transports} before its name",
+                path.display()
+            )));
+        }
+        Registry::Everywhere { last, .. } => match last.as_ref() {
+            limpid_image::Error::Registry(last) => return registry_hint(last),
+            _ => return None,
+        },
+        Registry::Name { .. } => {
+            "an image's name is [HOST[:PORT]/]PATH[:TAG][@DIGEST]; files and folders need oci:, oci-archive:, \
+             docker-archive: or dir: before them"
+        }
+        Registry::Offline { .. } => {
+            "leave out --offline, or save the image and use oci:, oci-archive:, docker-archive: or dir:"
+        }
+        Registry::Blocked { .. } => "remove the entry, or choose another file with --registries-conf",
+        Registry::UnknownHost { .. } => {
+            "check the name and the network; a file or folder needs oci:, oci-archive:, docker-archive: or dir:"
+        }
+        Registry::Unreachable { .. } => "check the network, and HTTPS_PROXY if there is a proxy",
+        Registry::Tls { .. } => {
+            "trust its authority with --registry-ca FILE, or name the host with --insecure-registry"
+        }
+        Registry::PlainHttp { .. } => "name the host with --insecure-registry if that is meant",
+        Registry::Unauthorized { .. } | Registry::Token { .. } => {
+            "log in with `docker login` or `podman login`, or use --username with --password-stdin; without an \
+             account, check the name: registries say the same of what does not exist"
+        }
+        Registry::Forbidden { .. } => "the account may not pull this image; use another, or ask for access",
+        Registry::NotFound { .. } => "check the name and the tag",
+        Registry::TooManyRequests { .. } => "try again later, or log in for a higher limit",
+        Registry::Status { .. } | Registry::Cut { .. } => "try again later",
+        Registry::Protocol { .. } => "the registry, or something before it, is broken; try another",
+        _ => return None,
+    };
+    Some(Cow::Borrowed(hint))
 }
 
 /// A line to standard error; if nobody can read it, there is nothing to be done.

@@ -122,7 +122,7 @@ fn index(session: &Session<'_>, plan: &Plan<'_>, names: &[String]) -> Result<Vec
         }
     }
     let (positions, good): (Vec<usize>, Vec<_>) = good.into_iter().unzip();
-    let indexed = session.index_all(&good, plan.images.platform.as_ref());
+    let indexed = session.index_all(&good, plan.images.platform.as_ref(), &plan.images.registry)?;
     for (position, of_reference) in positions.into_iter().zip(indexed) {
         outcomes.insert(position, of_reference.into_iter().map(|outcome| Ok(outcome?)).collect());
     }

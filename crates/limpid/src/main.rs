@@ -12,6 +12,7 @@ mod images;
 mod interrupt;
 mod process;
 mod progress;
+mod registry_options;
 mod session;
 
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::error::{Error, eprint_line};
 use crate::process::ThisProcess;
 use crate::progress::Bars;
+use crate::registry_options::RegistryArguments;
 
 /// Feeds younger than this are not asked for again by `scan`: sources change a few times a day.
 const FEED_AGE_SECONDS_MAX: i64 = 6 * 3600;
@@ -49,7 +50,8 @@ impl<'a> Session<'a> {
     pub(crate) fn index(&self, image: &ImageArguments) -> Result<ImageRecord, Error> {
         let reference: Reference = image.reference.parse()?;
         let platform = image.platform.clone().map(PlatformChoice::One);
-        let mut outcomes = self.index_all(&[(image.reference.clone(), reference)], platform.as_ref());
+        let mut outcomes =
+            self.index_all(&[(image.reference.clone(), reference)], platform.as_ref(), &image.registry)?;
         let outcome = outcomes.pop().and_then(|mut outcomes| outcomes.pop());
         Ok(outcome.unwrap_or(Err(limpid_index::Error::Worker))?)
     }
@@ -60,12 +62,14 @@ impl<'a> Session<'a> {
         &self,
         references: &[(String, Reference)],
         platform: Option<&PlatformChoice>,
-    ) -> Vec<Vec<Result<ImageRecord, limpid_index::Error>>> {
+        registry: &RegistryArguments,
+    ) -> Result<Vec<Vec<Result<ImageRecord, limpid_index::Error>>>, Error> {
         let options = OpenOptions {
             platform: match platform {
                 Some(PlatformChoice::One(platform)) => Some(platform.clone()),
                 Some(PlatformChoice::All) | None => None,
             },
+            registry: registry.options(self.global.offline)?,
             ..OpenOptions::default()
         };
         let open = |position: usize| {
@@ -84,7 +88,7 @@ impl<'a> Session<'a> {
             process: &self.process,
         };
         let names: Vec<String> = references.iter().map(|(name, _)| name.clone()).collect();
-        indexer.index(&names, &open)
+        Ok(indexer.index(&names, &open))
     }
 
     /// The report of the image, with feeds brought up to date for its distribution if the present is asked for.

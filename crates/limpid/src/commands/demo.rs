@@ -2,6 +2,7 @@
 
 use crate::arguments::{Global, ImageArguments};
 use crate::error::{Error, Exit};
+use crate::registry_options::RegistryArguments;
 use crate::session::{Session, print, style};
 use limpid_store::{NEWEST, SqliteStore};
 
@@ -24,7 +25,11 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Error> {
     for (name, archive) in IMAGES {
         let path = folder.path().join(format!("{name}.tar"));
         std::fs::write(&path, archive).map_err(Error::io("an example image cannot be written"))?;
-        let image = ImageArguments { reference: format!("oci-archive:{}", path.display()), platform: None };
+        let image = ImageArguments {
+            reference: format!("oci-archive:{}", path.display()),
+            platform: None,
+            registry: RegistryArguments::default(),
+        };
         let mut report = session.report_as_is(&image)?;
         name.clone_into(&mut report.reference);
         print(&limpid_report::table(&report, style()))?;

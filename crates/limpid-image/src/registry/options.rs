@@ -1,0 +1,147 @@
+//! How registries are reached. The library reads no environment: whoever fills this in does.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A secret: never shown, never serialised.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself: for a request's header or body and for nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Which tool's rules an authentication file follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthFileKind {
+    /// Docker's `config.json`, and podman's `auth.json`, which has the same form.
+    Config,
+    /// The old `.dockercfg`, which has the hosts at its top.
+    DockerCfg,
+}
+
+/// Where credentials may be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthFile {
+    /// A file. One that is not there is passed over, unless it is required.
+    Path {
+        /// Where.
+        path: PathBuf,
+        /// How it is written.
+        kind: AuthFileKind,
+        /// Whether it is an error that it is not there: the user named it.
+        required: bool,
+    },
+    /// The content of one, in the form of Docker's `config.json`, and where it is from, for messages.
+    Content {
+        /// For messages.
+        name: String,
+        /// The JSON text.
+        text: Secret,
+    },
+}
+
+/// A client certificate and its key, both PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Proxies, as the environment's `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say; empty for none.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    /// For `https` addresses. May hold a password.
+    pub https: Option<Secret>,
+    /// For `http` addresses.
+    pub http: Option<Secret>,
+    /// Hosts that are reached directly, separated by commas.
+    pub exceptions: String,
+}
+
+/// How registries are reached.
+#[derive(Debug, Clone)]
+pub struct RegistryOptions {
+    /// Whether the network must not be used.
+    pub offline: bool,
+    /// Credentials for the registry that the reference names, before all others; never for a mirror.
+    pub username: Option<String>,
+    /// The password to it.
+    pub password: Option<Secret>,
+    /// A token that is sent as it is to the registry that the reference names.
+    pub token: Option<Secret>,
+    /// Where credentials are looked for, first match first.
+    pub auth_files: Vec<AuthFile>,
+    /// How long a credential helper may take.
+    pub helper_timeout: Duration,
+    /// registries.conf and what is beside it, in the order of reading; later ones win. Those that are not
+    /// there are passed over.
+    pub registries_conf: Vec<PathBuf>,
+    /// A registries.conf that the user named, which must be there; the others are not read then.
+    pub registries_conf_required: Option<PathBuf>,
+    /// Folders with a folder for each host in them: `HOST[:PORT]/*.crt`, `*.cert`, `*.key`.
+    pub certificate_directories: Vec<PathBuf>,
+    /// Certificate authorities to trust beside the system's.
+    pub ca_files: Vec<PathBuf>,
+    /// What to show to a registry that asks who the client is.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Hosts (`HOST` or `HOST:PORT`) that may be spoken to without a valid certificate, or without TLS.
+    pub insecure_registries: Vec<String>,
+    /// Proxies.
+    pub proxies: Proxies,
+    /// Whether layers that registries do not give away are fetched from the addresses that the manifest names.
+    pub foreign_layers: bool,
+    /// How long to wait for a connection.
+    pub connect_timeout: Duration,
+    /// How long to wait for an answer, and for each further piece of a body.
+    pub read_timeout: Duration,
+    /// How often a failure that may pass is tried again without progress in between.
+    pub retries: u32,
+    /// The first pause before a retry; each further one is twice as long, and a random part of it is waited.
+    pub pause: Duration,
+    /// The longest pause, also where the server asks for a longer one.
+    pub pause_max: Duration,
+}
+
+impl Default for RegistryOptions {
+    fn default() -> Self {
+        Self {
+            offline: false,
+            username: None,
+            password: None,
+            token: None,
+            auth_files: Vec::new(),
+            helper_timeout: Duration::from_secs(30),
+            registries_conf: Vec::new(),
+            registries_conf_required: None,
+            certificate_directories: Vec::new(),
+            ca_files: Vec::new(),
+            client_certificate: None,
+            insecure_registries: Vec::new(),
+            proxies: Proxies::default(),
+            foreign_layers: false,
+            connect_timeout: Duration::from_secs(15),
+            read_timeout: Duration::from_secs(60),
+            retries: 4,
+            pause: Duration::from_millis(500),
+            pause_max: Duration::from_secs(60),
+        }
+    }
+}
