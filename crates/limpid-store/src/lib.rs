@@ -15,5 +15,6 @@ pub use sqlite::SqliteStore;
 pub use store::{
     AdvisoryChange, AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet,
     ImageContents, ImageId, ImageRecord, ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NEWEST,
-    NodeId, OccurrenceId, PlacedId, SearchedFile, Store, StoredAffected, UpdateStats, Validators,
+    NodeId, OccurrenceId, PlacedId, ScoreDay, ScoreUpdate, SearchedFile, Store, StoredAffected, UpdateStats,
+    Validators, VulnerabilityScore,
 };

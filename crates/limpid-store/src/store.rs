@@ -190,6 +190,34 @@ pub trait FeedUpdate {
 /// The newest revision, whatever its number: the present.
 pub const NEWEST: u64 = u64::MAX;
 
+/// How likely a vulnerability is to be exploited, in hundred-thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VulnerabilityScore {
+    /// Probability.
+    pub probability_e5: u32,
+    /// Share of vulnerabilities with the same or a lower probability, if the source says it.
+    pub percentile_e5: Option<u32>,
+}
+
+/// The day that scores hold for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScoreDay {
+    /// As the source writes it, empty if it does not say.
+    pub date: String,
+    /// The model that made them, empty if the source does not say.
+    pub model_version: String,
+    /// How many there are.
+    pub scores: u64,
+}
+
+/// A new day's scores in the making. Dropping it leaves the store as it was.
+pub trait ScoreUpdate {
+    /// Takes in the score of one CVE.
+    fn add(&mut self, id: &str, score: VulnerabilityScore) -> Result<()>;
+    /// Puts the scores in the place of those before, all at once, and says how many they are. There is no new revision.
+    fn commit(self: Box<Self>, outcome: &FeedOutcome, model_version: &str) -> Result<u64>;
+}
+
 /// What an advisory says of a package, with where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAffected {
@@ -322,7 +350,7 @@ pub trait Store: Fleet + Send + Sync {
     fn feed_unchanged(&self, key: &FeedKey, now: i64) -> Result<()>;
     /// Notes that an update failed. What was there stays.
     fn feed_failed(&self, key: &FeedKey, url: &str, error: &str, now: i64) -> Result<()>;
-    /// How many affected ranges are current, by normalised severity name.
+    /// How many affected ranges are current, by normalised severity name; advisories, if they affect nothing.
     fn severities(&self, key: &FeedKey) -> Result<BTreeMap<String, u64>>;
     /// The newest revision over all feeds; 0 for none.
     fn revision(&self) -> Result<u64>;
@@ -351,6 +379,17 @@ pub trait Store: Fleet + Send + Sync {
     ) -> Result<UpdateStats>;
     /// The products that repositories serve, for those that are known.
     fn repository_cpes(&self, repositories: &[&str], at: u64) -> Result<BTreeMap<String, BTreeSet<String>>>;
+
+    /// Begins a new day's scores of a feed.
+    fn begin_scores<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn ScoreUpdate + 'a>>;
+    /// The newest scores of a feed, by CVE; those that have none are missing.
+    fn scores(&self, feed: &str, ids: &[&str]) -> Result<BTreeMap<String, VulnerabilityScore>>;
+    /// The day that the scores of a feed hold for, if it has any.
+    fn score_day(&self, feed: &str) -> Result<Option<ScoreDay>>;
+    /// When the records of single CVEs were last asked for, in seconds since the epoch; those never asked for are missing.
+    fn record_checks(&self, ids: &[&str]) -> Result<BTreeMap<String, i64>>;
+    /// Notes that the records of single CVEs were asked for, whether there are any or not.
+    fn put_record_checks(&self, ids: &[&str], now: i64) -> Result<()>;
 
     /// The verdicts kept for occurrences, by their package and context; those never computed are missing.
     fn verdicts(

@@ -159,7 +159,22 @@ pub(super) fn severities(connection: &Connection, key: &FeedKey) -> Result<BTree
         let severity = body.severity.map_or_else(of_advisory, Result::<_>::Ok)?;
         *counts.entry(severity.name().to_owned()).or_insert(0) += 1;
     }
+    if counts.is_empty() {
+        return advisory_severities(connection, key);
+    }
     Ok(counts)
+}
+
+/// How many advisories are current, for a document that affects nothing.
+fn advisory_severities(connection: &Connection, key: &FeedKey) -> Result<BTreeMap<String, u64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT d.severity, count(*) FROM advisory d JOIN feed f USING (feed_id)
+         WHERE f.feed = ?1 AND f.document = ?2 AND d.to_revision IS NULL GROUP BY d.severity",
+    )?;
+    let rows = statement.query_map(params![key.feed, key.document], |row| {
+        Ok((severity(row.get(0)?).name().to_owned(), count(row.get(1)?)))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn revision_at(connection: &Connection, time: i64) -> Result<u64> {

@@ -10,6 +10,7 @@ mod images;
 mod layers;
 mod nodes;
 mod repositories;
+mod scores;
 mod texts;
 mod update;
 mod verdicts;
@@ -24,8 +25,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::store::{
     AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord,
-    ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, Store, StoredAffected,
-    UpdateStats,
+    ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, ScoreDay, ScoreUpdate,
+    Store, StoredAffected, UpdateStats, VulnerabilityScore,
 };
 use crate::{Error, Result};
 
@@ -268,6 +269,26 @@ impl Store for SqliteStore {
 
     fn repository_cpes(&self, repositories: &[&str], at: u64) -> Result<BTreeMap<String, BTreeSet<String>>> {
         repositories::cpes(&self.connection(), repositories, at)
+    }
+
+    fn begin_scores<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn ScoreUpdate + 'a>> {
+        Ok(Box::new(scores::SqliteScores::begin(connect(&self.path)?, key)?))
+    }
+
+    fn scores(&self, feed: &str, ids: &[&str]) -> Result<BTreeMap<String, VulnerabilityScore>> {
+        scores::scores(&self.connection(), feed, ids)
+    }
+
+    fn score_day(&self, feed: &str) -> Result<Option<ScoreDay>> {
+        scores::score_day(&self.connection(), feed)
+    }
+
+    fn record_checks(&self, ids: &[&str]) -> Result<BTreeMap<String, i64>> {
+        scores::record_checks(&self.connection(), ids)
+    }
+
+    fn put_record_checks(&self, ids: &[&str], now: i64) -> Result<()> {
+        scores::put_record_checks(&mut self.connection(), ids, now)
     }
 
     fn verdicts(

@@ -202,3 +202,25 @@ CREATE TABLE repository_cpe (
     to_revision INTEGER,
     PRIMARY KEY (repository, cpe, from_revision)
 ) STRICT, WITHOUT ROWID;
+
+-- Scores of vulnerabilities that change daily, the newest day's only. `cve` is year and number; probability and
+-- percentile are in hundred-thousandths.
+CREATE TABLE score (
+    feed_id INTEGER NOT NULL,
+    cve INTEGER NOT NULL,
+    probability INTEGER NOT NULL,
+    percentile INTEGER,
+    PRIMARY KEY (feed_id, cve)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE score_day (
+    feed_id INTEGER PRIMARY KEY,
+    date TEXT NOT NULL,
+    model_version TEXT NOT NULL
+) STRICT;
+
+-- When the record of a single CVE was last asked for, whether there was one or not.
+CREATE TABLE record_check (
+    cve INTEGER PRIMARY KEY,
+    checked_at INTEGER NOT NULL
+) STRICT;
