@@ -192,7 +192,7 @@ fn coverage(
         distribution: image.distribution.clone(),
         support: support(image, moment.today),
         standing,
-        feeds: feeds.into_values().collect(),
+        feeds: feeds.into_values().chain(enrichment(store, moment.revision)?).collect(),
         extractors: extractors(),
         unmatched: unmatched.into_iter().map(|(reason, packages)| Unmatched { reason, packages }).collect(),
         problems,
@@ -244,11 +244,46 @@ fn feeds_for(
     })
 }
 
+/// The feeds on vulnerabilities themselves, each in one line however many documents it has. Without them no vulnerability
+/// is missing, so the answer is no less complete for an error of theirs; but what they would have said is.
+fn enrichment(store: &dyn Store, at: u64) -> Result<Vec<FeedUse>, Error> {
+    // What is known of documents is their present state.
+    if at != NEWEST {
+        return Ok(Vec::new());
+    }
+    let mut uses: BTreeMap<String, FeedUse> = BTreeMap::new();
+    for state in store.feeds()? {
+        let feed = state.key.feed.as_str();
+        let enriches = limpid_feeds::feed_named(feed).is_some_and(|feed| feed.enriches());
+        if !enriches && limpid_feeds::score_feed_named(feed).is_none() {
+            continue;
+        }
+        let one = FeedUse { name: feed.to_owned(), ..feed_use(&state) };
+        match uses.get_mut(feed) {
+            None => drop(uses.insert(feed.to_owned(), one)),
+            Some(all) => {
+                all.revision = all.revision.max(one.revision);
+                if one.date > all.date {
+                    all.date = one.date;
+                }
+                if all.error.is_empty() {
+                    all.error = one.error;
+                }
+            }
+        }
+    }
+    Ok(uses.into_values().collect())
+}
+
 fn feed_use(state: &FeedState) -> FeedUse {
     FeedUse {
         name: format!("{} {}", state.key.feed, state.key.document),
         revision: state.revision,
-        date: if state.date.is_empty() { rfc3339(state.succeeded_at) } else { state.date.clone() },
+        date: match (state.date.as_str(), state.succeeded_at) {
+            ("", 0) => String::new(),
+            ("", succeeded_at) => rfc3339(succeeded_at),
+            (date, _) => date.to_owned(),
+        },
         error: state.error.clone(),
     }
 }

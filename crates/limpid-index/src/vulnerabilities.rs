@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_match::OwnWord;
-use limpid_model::{AdvisoryDetails, Rated, Severity, Verdict, Vulnerability};
-use limpid_store::{Knowledge, Store};
+use limpid_model::{AdvisoryDetails, Epss, Rated, Severity, Verdict, Vulnerability};
+use limpid_store::{Knowledge, NEWEST, Store, VulnerabilityScore};
 
 use crate::Error;
 
+/// The feed of exploit prediction scores.
+const EPSS_FEED: &str = "epss";
 /// Links that are kept of one vulnerability: some advisories list hundreds.
 const LINKS_MAX: usize = 100;
 
 /// What feeds say of the vulnerabilities that a report names.
 pub(crate) struct Vulnerabilities {
     by_id: BTreeMap<String, Vec<Knowledge>>,
+    scores: BTreeMap<String, VulnerabilityScore>,
 }
 
 impl Vulnerabilities {
@@ -21,10 +24,12 @@ impl Vulnerabilities {
     pub(crate) fn new(store: &dyn Store, ids: &BTreeSet<&str>, at: u64) -> Result<Self, Error> {
         let named: Vec<&str> = ids.iter().copied().collect();
         let mut by_id = store.knowledge(&named, at)?;
+        // Of scores only the newest day's are kept: they say nothing of an earlier moment.
+        let scores = if at == NEWEST { store.scores(EPSS_FEED, &named)? } else { BTreeMap::new() };
         for id in named {
             by_id.entry(id.to_owned()).or_default();
         }
-        Ok(Self { by_id })
+        Ok(Self { by_id, scores })
     }
 
     /// The position of each vulnerability, by its id.
@@ -41,7 +46,15 @@ impl Vulnerabilities {
 
     /// What is known of each, sorted by id.
     pub(crate) fn into_report(self) -> Vec<Vulnerability> {
-        self.by_id.into_iter().map(|(id, known)| unite(id, known)).collect()
+        let Self { by_id, scores } = self;
+        let all = by_id.into_iter().map(|(id, known)| {
+            let epss = scores.get(&id).map(|score| Epss {
+                score: score.probability_e5,
+                percentile: score.percentile_e5.unwrap_or_default(),
+            });
+            Vulnerability { epss, ..unite(id, known) }
+        });
+        all.collect()
     }
 }
 

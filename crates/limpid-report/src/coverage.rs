@@ -22,6 +22,9 @@ pub(crate) fn coverage(report: &Report, style: Style) -> String {
     }
     for feed in &coverage.feeds {
         let mut value = format!("{}, revision {}, data of {}", feed.name, feed.revision, feed.date);
+        if feed.date.is_empty() {
+            value = format!("{}, no data", feed.name);
+        }
         if !feed.error.is_empty() {
             let _ = write!(value, "; not updated: {}", feed.error);
         }

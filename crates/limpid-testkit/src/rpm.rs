@@ -109,7 +109,8 @@ pub struct BerkeleyDb {
 /// `Packages`: headers with their numbers from one on, in four buckets.
 pub fn rpm_berkeley_db(form: BerkeleyDb, blobs: &[Vec<u8>]) -> Vec<u8> {
     let mut file = HashFile { form, bytes: vec![0; form.page_bytes] };
-    let mut buckets: BTreeMap<u32, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+    type Pair = (Vec<u8>, Vec<u8>);
+    let mut buckets: BTreeMap<u32, Vec<Pair>> = BTreeMap::new();
     let counter = (0, file.u32(blobs.len()).to_vec());
     let numbered = blobs.iter().cloned().enumerate().map(|(index, blob)| (index + 1, blob));
     for (number, blob) in std::iter::once(counter).chain(numbered) {

@@ -56,6 +56,9 @@ pub(crate) struct Global {
     /// Take feeds from URL or DIR, under which HOST/PATH of each upstream address lies
     #[arg(long, global = true, value_name = "URL|DIR", env = "LIMPID_FEEDS_MIRROR")]
     pub(crate) feeds_mirror: Option<String>,
+    /// Fetch nothing beside the distributions' feeds: no scores, no list of exploited vulnerabilities, no CVE records
+    #[arg(long, global = true)]
+    pub(crate) no_enrich: bool,
     /// Print no progress and no warnings
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -229,14 +232,14 @@ pub(crate) struct Affected {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Feeds {
-    /// Fetch what changed, for the distributions of the images in the store or those named
-    Update {
-        /// Releases, for example debian:12 [default: those of the images in the store]
-        #[arg(value_name = "RELEASE")]
-        releases: Vec<String>,
+    /// Fetch what changed, for the distributions of the images in the store or what is named
+    Update(FeedsUpdate),
+    /// Show each feed's last attempt, last success, revision, records by severity, size and error
+    Status {
+        /// How to print the state
+        #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+        format: ReportFormat,
     },
-    /// Show each feed's last attempt, last success, revision, records and error
-    Status,
     /// Show what changed in the advisories between two moments
     Changes {
         /// From when on: YYYY-MM-DD, an RFC 3339 time, or revision:N
@@ -255,6 +258,19 @@ pub(crate) enum Feeds {
         #[arg(value_name = "PATH")]
         path: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeedsUpdate {
+    /// Releases, for example debian:12, and feeds, for example kev [default: the releases of the images in the store]
+    #[arg(value_name = "RELEASE|FEED")]
+    pub(crate) names: Vec<String>,
+    /// The feeds on vulnerabilities themselves, too: CVE records, NVD, exploited vulnerabilities, EPSS
+    #[arg(long)]
+    pub(crate) enrich: bool,
+    /// Every document of every feed, for a server
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Subcommand)]

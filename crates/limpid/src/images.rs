@@ -52,7 +52,10 @@ pub(crate) fn run(session: &Session<'_>, plan: &Plan<'_>, output: &dyn Output) -
     for (name, outcomes) in names.iter().zip(outcomes) {
         let mut reports = Vec::new();
         for outcome in outcomes {
-            match outcome.and_then(|record| session.report_of(&record, name, plan.as_of)) {
+            match outcome.and_then(|record| match plan.update && plan.as_of.is_none() {
+                true => session.report_with_records(&record, name),
+                false => session.report_of(&record, name, plan.as_of),
+            }) {
                 Ok(report) => reports.push(report),
                 Err(error) => {
                     exit = exit.worse(error.exit());
@@ -134,7 +137,7 @@ fn index(session: &Session<'_>, plan: &Plan<'_>, names: &[String]) -> Result<Vec
             .map(|record| record.release.clone())
             .filter(|release| !release.is_empty())
             .collect();
-        let without_data = session.update_for_scan(&releases)?;
+        let without_data = session.update_for_scan(releases)?;
         for outcome in outcomes.values_mut().flatten() {
             let reason = outcome.as_ref().ok().and_then(|record| without_data.get(&record.release));
             if let Some(reason) = reason.cloned() {

@@ -14,6 +14,7 @@ mod process;
 mod progress;
 mod registry_options;
 mod session;
+mod updating;
 
 use std::process::ExitCode;
 

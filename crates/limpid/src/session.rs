@@ -1,12 +1,11 @@
 //! What most commands need: the store, the clock, progress, and images brought into the store.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use limpid_feeds::{Document, Feed as _, FetchOptions, Fetcher, LOCAL_FEED, Local, Mirror};
+use limpid_feeds::{Document, Feed as _, FetchOptions, LOCAL_FEED, Local, Mirror};
 use limpid_image::{OpenOptions, Reference};
-use limpid_index::{Indexer, Outcome, Progress, Quiet, Updater};
+use limpid_index::{Indexer, Progress, Quiet};
 use limpid_model::Report;
 use limpid_report::Style;
 use limpid_store::{FeedKey, FeedOutcome, ImageRecord, SqliteStore, Store, UpdateStats};
@@ -18,9 +17,6 @@ use crate::error::{Error, eprint_line};
 use crate::process::ThisProcess;
 use crate::progress::Bars;
 use crate::registry_options::RegistryArguments;
-
-/// Feeds younger than this are not asked for again by `scan`: sources change a few times a day.
-const FEED_AGE_SECONDS_MAX: i64 = 6 * 3600;
 
 pub(crate) struct Session<'a> {
     pub(crate) global: &'a Global,
@@ -94,10 +90,20 @@ impl<'a> Session<'a> {
     /// The report of the image, with feeds brought up to date for its distribution if the present is asked for.
     pub(crate) fn report(&self, image: &ImageArguments, as_of: Option<AsOf>) -> Result<Report, Error> {
         let record = self.index(image)?;
-        if as_of.is_none() && !record.release.is_empty() {
-            self.update(&BTreeSet::from([record.release.clone()]), FEED_AGE_SECONDS_MAX)?;
+        if as_of.is_some() {
+            return self.report_of(&record, &image.reference, as_of);
         }
-        self.report_of(&record, &image.reference, as_of)
+        if !record.release.is_empty() {
+            self.update_for_report(&record.release)?;
+        }
+        self.report_with_records(&record, &image.reference)
+    }
+
+    /// The report of an image that is in the store. If nobody names a severity for some of its vulnerabilities,
+    /// their CVE records are fetched first.
+    pub(crate) fn report_with_records(&self, record: &ImageRecord, reference: &str) -> Result<Report, Error> {
+        let report = self.report_of(record, reference, None)?;
+        if self.fetch_records(&report)? { self.report_of(record, reference, None) } else { Ok(report) }
     }
 
     /// The report of the image without asking for newer advisories.
@@ -114,59 +120,6 @@ impl<'a> Session<'a> {
     ) -> Result<Report, Error> {
         let asked = Asked::new(&self.store, as_of)?;
         Ok(limpid_index::report(&self.store, record, reference, asked.moment())?)
-    }
-
-    /// Updates the feeds that speak for the releases, unless offline. A feed that fails is told of; only if
-    /// the store then has nothing to go by is that an error.
-    pub(crate) fn update(&self, releases: &BTreeSet<String>, age_seconds_max: i64) -> Result<(), Error> {
-        let failed = self.update_all(releases, age_seconds_max)?;
-        failed.into_values().next().map_or(Ok(()), |reason| Err(Error::Feeds(reason)))
-    }
-
-    /// The same for scans of many images: what no data could be had for, by release.
-    pub(crate) fn update_for_scan(
-        &self,
-        releases: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, String>, Error> {
-        self.update_all(releases, FEED_AGE_SECONDS_MAX)
-    }
-
-    fn update_all(
-        &self,
-        releases: &BTreeSet<String>,
-        age_seconds_max: i64,
-    ) -> Result<BTreeMap<String, String>, Error> {
-        let mut without_data = BTreeMap::new();
-        if self.global.offline {
-            return Ok(without_data);
-        }
-        let fetcher = Fetcher::new(self.fetch_options()?);
-        let updater = Updater {
-            store: &self.store,
-            clock: &self.clock,
-            progress: self.progress.as_ref(),
-            process: &self.process,
-            fetcher: &fetcher,
-            limits: limpid_feeds::Limits::default(),
-            age_seconds_max,
-        };
-        for updated in updater.update(releases)? {
-            let Outcome::Failed(reason) = &updated.outcome else { continue };
-            let state = self.store.feeds()?.into_iter().find(|state| state.key == updated.key);
-            let name = format!("{} {}", updated.key.feed, updated.key.document);
-            match state {
-                Some(state) if state.succeeded_at > 0 => self.warn(&format!(
-                    "feed {name} was not updated ({reason}); using the data of {}",
-                    crate::clock::rfc3339(state.succeeded_at)
-                )),
-                _ => {
-                    let concerned = releases.iter().filter(|release| needs(release, &updated.key));
-                    let reason = format!("feed {name} could not be read: {reason}");
-                    without_data.extend(concerned.map(|release| (release.clone(), reason.clone())));
-                }
-            }
-        }
-        Ok(without_data)
     }
 
     /// Reads advisories of the user's own from a file, or from the `*.json` files of a folder, in place of
@@ -218,7 +171,15 @@ impl<'a> Session<'a> {
         Ok(update.commit(&outcome)?)
     }
 
-    fn fetch_options(&self) -> Result<FetchOptions, Error> {
+    pub(crate) fn progress(&self) -> &dyn Progress {
+        self.progress.as_ref()
+    }
+
+    pub(crate) fn process(&self) -> &dyn limpid_index::Process {
+        &self.process
+    }
+
+    pub(crate) fn fetch_options(&self) -> Result<FetchOptions, Error> {
         let mirror = self.global.feeds_mirror.as_deref().map(str::parse::<Mirror>).transpose();
         let mirror = mirror.map_err(|error| Error::Usage { message: format!("--feeds-mirror: {error}") })?;
         Ok(FetchOptions { mirror, offline: self.global.offline, ..FetchOptions::default() })
@@ -229,14 +190,6 @@ impl<'a> Session<'a> {
             eprint_line(&format!("warning: {}", limpid_report::terminal::printable(message)));
         }
     }
-}
-
-/// Whether a document speaks for a release.
-fn needs(release: &str, key: &FeedKey) -> bool {
-    limpid_feeds::feeds_for(release).any(|feed| {
-        feed.name() == key.feed
-            && feed.documents(release).iter().any(|document| document.name == key.document)
-    })
 }
 
 /// How tables may look on standard output.

@@ -1,22 +1,20 @@
 //! `limpid feeds`
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
-use limpid_report::terminal::printable;
-use limpid_store::{FeedState, Store as _};
+use limpid_index::Selection;
+use limpid_store::Store as _;
 
-use super::feed_changes;
-use crate::arguments::{Feeds, Global};
-use crate::clock::rfc3339;
+use super::{feed_changes, feed_status};
+use crate::arguments::{Feeds, FeedsUpdate, Global, ReportFormat};
 use crate::error::{Error, Exit};
 use crate::session::{Session, print};
 
 pub(crate) fn run(global: &Global, command: &Feeds) -> Result<Exit, Error> {
     let session = Session::open(global)?;
     match command {
-        Feeds::Update { releases } => update(&session, releases),
-        Feeds::Status => status(&session),
+        Feeds::Update(arguments) => update(&session, arguments),
+        Feeds::Status { format } => feed_status::run(&session, *format),
         Feeds::Changes { since, until, format } => feed_changes::run(&session, *since, *until, *format),
         Feeds::Import { path } => {
             let stats = session.import(path)?;
@@ -26,64 +24,51 @@ pub(crate) fn run(global: &Global, command: &Feeds) -> Result<Exit, Error> {
     }
 }
 
-fn update(session: &Session<'_>, releases: &[String]) -> Result<Exit, Error> {
+fn update(session: &Session<'_>, arguments: &FeedsUpdate) -> Result<Exit, Error> {
     if session.global.offline {
         return Err(Error::Usage { message: "feeds cannot be updated with --offline".to_owned() });
     }
-    let mut wanted: BTreeSet<String> = releases.iter().cloned().collect();
-    if wanted.is_empty() {
-        wanted = session.store.contexts()?.into_iter().map(|context| context.release).collect();
-    }
-    if let Some(unknown) = releases.iter().find(|release| limpid_feeds::feeds_for(release).next().is_none()) {
-        return Err(Error::Usage {
-            message: format!("no feed speaks for `{unknown}`; write a release as debian:12 or alpine:3.20"),
-        });
-    }
-    session.update(&wanted, 0)?;
-    status(session)
+    session.update(&selection(session, arguments)?)?;
+    feed_status::run(session, ReportFormat::Table)
 }
 
-fn status(session: &Session<'_>) -> Result<Exit, Error> {
-    let states = session.store.feeds()?;
-    if states.is_empty() {
-        print("No feed was fetched yet. `limpid scan` fetches what an image needs.\n")?;
-        return Ok(Exit::Success);
+fn selection(session: &Session<'_>, arguments: &FeedsUpdate) -> Result<Selection, Error> {
+    let mut selection = Selection::default();
+    for name in &arguments.names {
+        let is_feed =
+            limpid_feeds::feed_named(name).is_some() || limpid_feeds::score_feed_named(name).is_some();
+        if is_feed {
+            selection.feeds.insert(name.clone());
+        } else if limpid_feeds::feeds_for(name).next().is_some() {
+            selection.releases.insert(name.clone());
+        } else {
+            let feeds: Vec<String> = all_feeds().collect();
+            return Err(Error::Usage {
+                message: format!(
+                    "`{name}` is no feed, and no feed speaks for it; write a release as debian:12 or alpine:3.20, or one of {}",
+                    feeds.join(", ")
+                ),
+            });
+        }
     }
-    let mut text = String::new();
-    for state in states {
-        describe(&mut text, &state, session)?;
+    if arguments.all {
+        selection.feeds = all_feeds().collect();
+    } else if arguments.names.is_empty() {
+        let contexts = session.store.contexts()?;
+        selection.releases = contexts.into_iter().map(|context| context.release).collect::<BTreeSet<_>>();
     }
-    print(&text)?;
-    Ok(Exit::Success)
+    if arguments.enrich {
+        selection.feeds.extend(
+            limpid_feeds::FEEDS.iter().filter(|feed| feed.enriches()).map(|feed| feed.name().to_owned()),
+        );
+        selection.feeds.extend(limpid_feeds::SCORE_FEEDS.iter().map(|feed| feed.name().to_owned()));
+    }
+    Ok(selection)
 }
 
-fn describe(text: &mut String, state: &FeedState, session: &Session<'_>) -> Result<(), Error> {
-    let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<13} {}", printable(value));
-    };
-    line("feed", &format!("{} {}", state.key.feed, state.key.document));
-    line("from", &state.url);
-    line("last success", &rfc3339(state.succeeded_at));
-    line("last attempt", &rfc3339(state.attempted_at));
-    if !state.date.is_empty() {
-        line("data of", &state.date);
-    }
-    line("revision", &state.revision.to_string());
-    let mut records = format!("{} affected ranges", state.records);
-    let severities = session.store.severities(&state.key)?;
-    if !severities.is_empty() {
-        let severities: Vec<String> = limpid_model::Severity::ALL
-            .into_iter()
-            .rev()
-            .filter_map(|severity| severities.get(severity.name()).map(|count| format!("{count} {severity}")))
-            .collect();
-        let _ = write!(records, " ({})", severities.join(", "));
-    }
-    line("records", &records);
-    line("size", &format!("{} bytes", state.size_bytes));
-    if !state.error.is_empty() {
-        line("error", &state.error);
-    }
-    text.push('\n');
-    Ok(())
+fn all_feeds() -> impl Iterator<Item = String> {
+    let advisories = limpid_feeds::FEEDS.iter().map(|feed| feed.name().to_owned());
+    let scores = limpid_feeds::SCORE_FEEDS.iter().map(|feed| feed.name().to_owned());
+    // A user's own advisories are imported, not fetched.
+    advisories.chain(scores).filter(|name| name != limpid_feeds::LOCAL_FEED)
 }

@@ -4,6 +4,7 @@ mod affected;
 mod demo;
 mod explain;
 mod feed_changes;
+mod feed_status;
 mod feeds;
 mod layers;
 mod packages;

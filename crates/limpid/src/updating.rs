@@ -1,0 +1,123 @@
+//! Feeds brought up to date: for a report, or because somebody asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use limpid_feeds::Fetcher;
+use limpid_index::{Outcome, Selection, Updater};
+use limpid_model::{Report, Severity};
+use limpid_store::{FeedKey, Store as _};
+
+use crate::error::Error;
+use crate::session::Session;
+
+/// Feeds younger than this are not asked for again by `scan`: sources change a few times a day.
+const FEED_AGE_SECONDS_MAX: i64 = 6 * 3600;
+/// Documents that are fetched and read at once: one core parses while another waits for the network or the disk.
+const UPDATE_THREADS: usize = 4;
+
+impl Session<'_> {
+    /// Updates the feeds that are selected, whatever their age. A feed that fails is told of; only if the store then
+    /// has nothing to go by is that an error.
+    pub(crate) fn update(&self, selection: &Selection) -> Result<(), Error> {
+        let failed = self.update_all(selection, 0)?;
+        failed.into_values().next().map_or(Ok(()), |reason| Err(Error::Feeds(reason)))
+    }
+
+    /// Updates what a report on a release needs, if it is old.
+    pub(crate) fn update_for_report(&self, release: &str) -> Result<(), Error> {
+        let failed = self.update_for_scan(BTreeSet::from([release.to_owned()]))?;
+        failed.into_values().next().map_or(Ok(()), |reason| Err(Error::Feeds(reason)))
+    }
+
+    /// The same for scans of many images: what no data could be had for, by release.
+    pub(crate) fn update_for_scan(
+        &self,
+        releases: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let small_enrichment = !self.global.no_enrich && !releases.is_empty();
+        let selection = Selection { releases, small_enrichment, ..Selection::default() };
+        self.update_all(&selection, FEED_AGE_SECONDS_MAX)
+    }
+
+    /// Why data could not be had, by release, or by feed for one that was asked for by name.
+    fn update_all(
+        &self,
+        selection: &Selection,
+        age_seconds_max: i64,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut without_data = BTreeMap::new();
+        if self.global.offline {
+            return Ok(without_data);
+        }
+        let fetcher = Fetcher::new(self.fetch_options()?);
+        for updated in self.updater(&fetcher, age_seconds_max).update(selection)? {
+            let Outcome::Failed(reason) = &updated.outcome else { continue };
+            let state = self.store.feeds()?.into_iter().find(|state| state.key == updated.key);
+            let name = format!("{} {}", updated.key.feed, updated.key.document);
+            let failure = format!("feed {name} could not be read: {reason}");
+            match state {
+                Some(state) if state.succeeded_at > 0 => self.warn(&format!(
+                    "feed {name} was not updated ({reason}); using the data of {}",
+                    crate::clock::rfc3339(state.succeeded_at)
+                )),
+                _ if selection.feeds.contains(&updated.key.feed) => {
+                    without_data.insert(updated.key.feed, failure);
+                }
+                // A report can do without it.
+                _ if is_enrichment(&updated.key.feed) => self.warn(&failure),
+                _ => {
+                    let concerned = selection.releases.iter().filter(|release| needs(release, &updated.key));
+                    without_data.extend(concerned.map(|release| (release.clone(), failure.clone())));
+                }
+            }
+        }
+        Ok(without_data)
+    }
+
+    /// Fetches the CVE records of vulnerabilities of which nobody names a severity; whether any were asked for. What
+    /// cannot be had is told of and shown in coverage, and keeps nobody from their report.
+    pub(crate) fn fetch_records(&self, report: &Report) -> Result<bool, Error> {
+        if self.global.offline || self.global.no_enrich {
+            return Ok(false);
+        }
+        let unknown = report.findings.iter().filter(|finding| finding.rated.severity == Severity::Unknown);
+        let ids: BTreeSet<String> =
+            unknown.map(|finding| report.vulnerabilities[finding.vulnerability].id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let fetcher = Fetcher::new(self.fetch_options()?);
+        let records = self.updater(&fetcher, FEED_AGE_SECONDS_MAX).records(&ids)?;
+        if records.failed > 0 {
+            self.warn(&format!("{} CVE records could not be had ({})", records.failed, records.error));
+        }
+        Ok(records.read + records.absent + records.failed > 0)
+    }
+
+    fn updater<'u>(&'u self, fetcher: &'u Fetcher, age_seconds_max: i64) -> Updater<'u> {
+        Updater {
+            store: &self.store,
+            clock: &self.clock,
+            progress: self.progress(),
+            process: self.process(),
+            fetcher,
+            limits: limpid_feeds::Limits::default(),
+            age_seconds_max,
+            threads: UPDATE_THREADS,
+        }
+    }
+}
+
+/// Whether a document speaks for a release.
+fn needs(release: &str, key: &FeedKey) -> bool {
+    limpid_feeds::feeds_for(release).any(|feed| {
+        feed.name() == key.feed
+            && feed.documents(release).iter().any(|document| document.name == key.document)
+    })
+}
+
+/// Whether the feed speaks of vulnerabilities themselves.
+fn is_enrichment(feed: &str) -> bool {
+    limpid_feeds::feed_named(feed).is_some_and(|feed| feed.enriches())
+        || limpid_feeds::score_feed_named(feed).is_some()
+}
