@@ -40,6 +40,14 @@ pub enum Error {
         /// The newest schema that is known.
         known: i64,
     },
+    /// The store would lie where many processes cannot share it.
+    #[error("the store {path} is on a network file system ({kind}), where processes cannot share it safely")]
+    NetworkFileSystem {
+        /// The file.
+        path: PathBuf,
+        /// Which one.
+        kind: &'static str,
+    },
     /// The disk is full; nothing of the change was kept.
     #[error("the disk of the store is full; nothing of the last change was kept")]
     DiskFull,

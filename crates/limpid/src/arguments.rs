@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
 /// Options that every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The store's file [default: limpid/limpid.db in the user's data directory]
+    /// The store's file, or `:memory:` to keep nothing [default: limpid/limpid.db in the user's data directory]
     #[arg(long, global = true, value_name = "PATH", env = "LIMPID_STORE")]
     pub(crate) store: Option<PathBuf>,
     /// Use no network: images and advisories come from what is here

@@ -95,6 +95,9 @@ impl Error {
             Store::Open { .. } => {
                 Some("check the path and its permissions, or choose another file with --store")
             }
+            Store::NetworkFileSystem { .. } => Some(
+                "choose a file on a disk of this machine with --store, or --store :memory: to keep nothing",
+            ),
             Store::NotAStore { .. } => Some("choose another file with --store"),
             Store::TooOld { .. } => Some("move the file away; everything in it can be computed again"),
             Store::TooNew { .. } => Some("use the newer Limpid, or another file with --store"),

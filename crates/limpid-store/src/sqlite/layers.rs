@@ -9,6 +9,9 @@ use super::{count, integer};
 use crate::store::{LayerRecord, Lease, SearchedFile};
 use crate::{Result, codec};
 
+/// Leases that ran out so long ago are of no use to anybody.
+const ABANDONED_SECONDS: i64 = 24 * 3600;
+
 pub(super) fn layer(connection: &Connection, digest: &Digest) -> Result<Option<LayerRecord>> {
     let mut statement = connection.prepare_cached(
         "SELECT size_bytes, uncompressed_bytes, findings, searched FROM layer WHERE digest = ?1",
@@ -92,6 +95,10 @@ pub(super) fn lease(
     if let Some(held) = others(&transaction)? {
         return Ok(Some(held));
     }
+    // Those of processes that ended just before they would have given them back.
+    transaction
+        .prepare_cached("DELETE FROM lease WHERE expires_at < ?1")?
+        .execute([lease.until.saturating_sub(ABANDONED_SECONDS)])?;
     transaction
         .prepare_cached(
             "INSERT INTO lease (task, owner, expires_at) VALUES (?1, ?2, ?3)

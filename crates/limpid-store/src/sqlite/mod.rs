@@ -9,6 +9,7 @@ mod fleet;
 mod images;
 mod layers;
 mod nodes;
+mod open;
 mod repositories;
 mod scores;
 mod texts;
@@ -16,13 +17,13 @@ mod update;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use limpid_model::{Context, Digest, Occurrence, PackageDiff, Verdict};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
+use self::open::Place;
 use crate::store::{
     AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord,
     ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, ScoreDay, ScoreUpdate,
@@ -30,33 +31,20 @@ use crate::store::{
 };
 use crate::{Error, Result};
 
-/// "Lmpd": marks a SQLite file as ours.
-const APPLICATION_ID: i64 = 0x4c6d_7064;
-/// The schema that the first migration makes. Those before it were never released.
-const FIRST_SCHEMA: i64 = 2;
-/// The first makes [`FIRST_SCHEMA`] in an empty file, each further one brings a schema to the next.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
-/// How long a writer waits for its turn. Writers hold it for well under a second, but for the first load of a
-/// large feed on a slow disk.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// A store in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    path: PathBuf,
+    place: Place,
     connection: Mutex<Connection>,
 }
 
 impl SqliteStore {
-    /// Opens the store in `path`; makes it, and the folders above, if there is none.
+    /// Opens the store in `path`; makes it, and the folders above, if there is none. A file that may only be read
+    /// answers what reading answers; `:memory:` is a store that ends with the process.
     pub fn open(path: &Path) -> Result<Self> {
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent)
-                .map_err(|error| Error::Open { path: path.to_owned(), reason: error.to_string() })?;
-        }
-        let mut connection = connect(path)?;
-        migrate(&mut connection, path)?;
-        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+        let place = Place::of(path)?;
+        let connection = Mutex::new(place.open()?);
+        Ok(Self { place, connection })
     }
 
     /// The connection, for one operation. A thread that panicked in the middle left its transaction rolled
@@ -64,78 +52,6 @@ impl SqliteStore {
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A new connection to the store's file, set up but not migrated.
-fn connect(path: &Path) -> Result<Connection> {
-    let failed = |error: rusqlite::Error| match Error::from(error) {
-        Error::Corrupt(reason) if reason.contains("not a database") => {
-            Error::NotAStore { path: path.to_owned() }
-        }
-        Error::Engine(reason) => Error::Open { path: path.to_owned(), reason },
-        error => error,
-    };
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    // synchronous=NORMAL in WAL mode: a crash of the process or the machine never damages the file; a power
-    // cut may lose the last transactions, which are all computed again.
-    connection
-        .execute_batch(
-            "PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; PRAGMA cache_size = -16384;
-             PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;",
-        )
-        .map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
-    let not_a_store = |error: Error| match error {
-        Error::Corrupt(reason) if reason.contains("not a database") => {
-            Error::NotAStore { path: path.to_owned() }
-        }
-        error => error,
-    };
-    let version = schema_version(connection).map_err(not_a_store)?;
-    let known = FIRST_SCHEMA - 1 + i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if version == known && application_id(connection)? == APPLICATION_ID {
-        return Ok(());
-    }
-    // Switching to WAL cannot be done inside a transaction, and is kept in the file.
-    connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
-        .map_err(|error| not_a_store(error.into()))?;
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    // Another process may have migrated while this one waited for its turn.
-    let version = schema_version(&transaction)?;
-    let id = application_id(&transaction)?;
-    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if id != APPLICATION_ID && (id != 0 || version != 0 || tables != 0) {
-        return Err(Error::NotAStore { path: path.to_owned() });
-    }
-    if version > known {
-        return Err(Error::TooNew { path: path.to_owned(), found: version, known });
-    }
-    if version > 0 && version < FIRST_SCHEMA {
-        return Err(Error::TooOld { path: path.to_owned(), found: version });
-    }
-    for migration in MIGRATIONS.iter().skip(usize::try_from(version - FIRST_SCHEMA + 1).unwrap_or(0)) {
-        transaction.execute_batch(migration)?;
-    }
-    transaction.pragma_update(None, "user_version", known)?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.commit()?;
-    Ok(())
-}
-
-fn schema_version(connection: &Connection) -> Result<i64> {
-    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
-}
-
-fn application_id(connection: &Connection) -> Result<i64> {
-    Ok(connection.query_row("PRAGMA application_id", [], |row| row.get(0))?)
 }
 
 /// A digest column.
@@ -214,7 +130,7 @@ impl Store for SqliteStore {
     }
 
     fn begin_update<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn FeedUpdate + 'a>> {
-        Ok(Box::new(update::SqliteUpdate::begin(connect(&self.path)?, key)?))
+        Ok(Box::new(update::SqliteUpdate::begin(self.place.connect()?, key)?))
     }
 
     fn feed_unchanged(&self, key: &FeedKey, now: i64) -> Result<()> {
@@ -251,7 +167,7 @@ impl Store for SqliteStore {
 
     fn changes(&self, after: u64, until: u64, sink: &mut ChangeSink<'_>) -> Result<()> {
         // A connection of its own: the sink may ask the store.
-        changes::changes(&mut connect(&self.path)?, after, until, sink)
+        changes::changes(&mut self.place.connect()?, after, until, sink)
     }
 
     fn knowledge(&self, vulnerabilities: &[&str], at: u64) -> Result<BTreeMap<String, Vec<Knowledge>>> {
@@ -272,7 +188,7 @@ impl Store for SqliteStore {
     }
 
     fn begin_scores<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn ScoreUpdate + 'a>> {
-        Ok(Box::new(scores::SqliteScores::begin(connect(&self.path)?, key)?))
+        Ok(Box::new(scores::SqliteScores::begin(self.place.connect()?, key)?))
     }
 
     fn scores(&self, feed: &str, ids: &[&str]) -> Result<BTreeMap<String, VulnerabilityScore>> {
@@ -305,6 +221,10 @@ impl Store for SqliteStore {
         rules_version: u32,
         verdicts: &BTreeMap<OccurrenceId, Vec<Verdict>>,
     ) -> Result<()> {
+        // They are kept to save work; where they cannot be, the answer is the same.
+        if self.place.is_read_only() {
+            return Ok(());
+        }
         verdicts::put_verdicts(&mut self.connection(), revision, rules_version, verdicts)
     }
 

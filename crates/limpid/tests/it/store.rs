@@ -59,3 +59,49 @@ fn a_process_that_is_killed_leaves_a_store_that_the_next_opens() {
     assert_eq!(text.lines().count(), 2);
     assert!(fs::metadata(context.path().join("store.db")).unwrap().len() > 0);
 }
+
+#[test]
+fn a_store_that_may_only_be_read_answers_and_refuses_what_writes() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+    use std::os::unix::process::CommandExt as _;
+
+    /// `nobody`, as whom root runs the program: root may write anything.
+    const NOBODY: u32 = 65_534;
+    let context = Context::new();
+    crate::two_layers().oci_layout(&context.path().join("image"), Encoding::Gzip);
+    let advisory = r#"{"id":"OWN-1","affected":[{"package":{"ecosystem":"Debian:12","name":"a"},
+        "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"9"}]}]}]}"#;
+    fs::write(context.path().join("own.json"), advisory).unwrap();
+    context.ok(&["feeds", "import", "own.json"]);
+    context.ok(&["--offline", "packages", "oci:image"]);
+    let before = fs::read(context.path().join("store.db")).unwrap();
+    let is_root = fs::metadata(context.path()).unwrap().uid() == 0;
+    fs::set_permissions(context.path().join("store.db"), PermissionsExt::from_mode(0o444)).unwrap();
+    fs::set_permissions(context.path(), PermissionsExt::from_mode(0o555)).unwrap();
+    // The program itself may lie where nobody else may look.
+    let programs = tempfile::tempdir().unwrap();
+    fs::set_permissions(programs.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_limpid"), programs.path().join("limpid")).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(programs.path().join("limpid"));
+        command.args(arguments).current_dir(context.path());
+        command.env("LIMPID_STORE", context.path().join("store.db"));
+        if is_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().unwrap()
+    };
+    let outputs =
+        [&["affected", "OWN-1"][..], &["feeds", "status"], &["--offline", "scan", "oci:image"]].map(run);
+    fs::set_permissions(context.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let [affected, status, scan] = outputs;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(text(&affected.stdout).contains("1 of 1 images"), "{}", text(&affected.stderr));
+    assert!(text(&status.stdout).contains("own.json"), "{}", text(&status.stderr));
+    let error = text(&scan.stderr);
+    assert!(
+        scan.status.code() == Some(5) && error.contains("may only be read") && error.contains("hint:"),
+        "{error}"
+    );
+    assert_eq!(fs::read(context.path().join("store.db")).unwrap(), before);
+}
