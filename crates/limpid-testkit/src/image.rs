@@ -47,6 +47,7 @@ impl Encoding {
 #[derive(Debug, Clone, Default)]
 pub struct ImageBuilder {
     layers: Vec<(String, Vec<u8>)>,
+    architecture: Option<String>,
 }
 
 impl ImageBuilder {
@@ -62,6 +63,13 @@ impl ImageBuilder {
         self
     }
 
+    /// Says that it runs on another architecture than amd64.
+    #[must_use]
+    pub fn architecture(mut self, architecture: &str) -> Self {
+        self.architecture = Some(architecture.to_owned());
+        self
+    }
+
     fn config(&self) -> Vec<u8> {
         let diff_ids: Vec<String> = self.layers.iter().map(|(_, tar)| Digest::of(tar).to_string()).collect();
         let history: Vec<_> = self
@@ -71,7 +79,7 @@ impl ImageBuilder {
             .collect();
         let config = json!({
             "created": "1970-01-01T00:00:00Z",
-            "architecture": "amd64",
+            "architecture": self.architecture.as_deref().unwrap_or("amd64"),
             "os": "linux",
             "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["sh"]},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
@@ -110,6 +118,33 @@ impl ImageBuilder {
             fs::write(directory.join(path), bytes).unwrap();
         }
         digest
+    }
+
+    /// Writes an OCI layout whose tag `latest` is an index of `images`, one for each platform, and an attestation.
+    pub fn oci_layout_of_platforms(images: &[Self], directory: &Path, encoding: Encoding) {
+        let mut manifests = Vec::new();
+        for image in images {
+            image.oci_layout(directory, encoding);
+            let index = fs::read(directory.join("index.json")).unwrap();
+            let mut index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+            let mut manifest = index["manifests"][0].take();
+            manifest.as_object_mut().unwrap().remove("annotations");
+            let architecture = image.architecture.as_deref().unwrap_or("amd64");
+            manifest["platform"] = json!({"os": "linux", "architecture": architecture});
+            manifests.push(manifest);
+        }
+        let mut attestation = manifests[0].clone();
+        attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+        manifests.push(attestation);
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests}).to_string();
+        let digest = Digest::of(index.as_bytes());
+        fs::write(directory.join(format!("blobs/sha256/{}", digest.hex())), &index).unwrap();
+        let name = json!({"org.opencontainers.image.ref.name": "latest"});
+        let descriptor =
+            json!({"mediaType": media_type, "digest": digest, "size": index.len(), "annotations": name});
+        let outer = json!({"schemaVersion": 2, "manifests": [descriptor]});
+        fs::write(directory.join("index.json"), outer.to_string()).unwrap();
     }
 
     /// An OCI archive.

@@ -61,9 +61,7 @@ impl Bars {
         }
         let whole = state.whole.get_or_insert_with(|| {
             let bar = self.all.insert(0, ProgressBar::new(0));
-            bar.set_style(
-                self.style("{prefix} {bar:24} {bytes}/{total_bytes} {bytes_per_sec}", "{prefix} {percent}%"),
-            );
+            bar.set_style(self.style("{prefix} {bar:24} {bytes}/{total_bytes}", "{prefix} {percent}%"));
             bar
         });
         let read: u64 = state.layers.values().map(|(_, read)| read).sum();

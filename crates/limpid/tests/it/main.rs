@@ -3,7 +3,10 @@
 
 mod enrichment;
 mod errors;
+mod interrupt;
+mod many;
 mod packages;
+mod references;
 mod revisions;
 mod scan;
 mod store;
