@@ -130,3 +130,84 @@ impl Leases<'_> {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::AtomicI64;
+
+    use limpid_store::SqliteStore;
+
+    use super::*;
+
+    /// Time that moves only when somebody waits.
+    struct Stopped(AtomicI64);
+
+    impl Clock for Stopped {
+        fn now(&self) -> i64 {
+            self.0.load(Ordering::SeqCst)
+        }
+
+        fn wait(&self, _: Duration) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    struct Fixed(ProcessState);
+
+    impl Process for Fixed {
+        fn name(&self) -> &str {
+            "this"
+        }
+
+        fn state_of(&self, name: &str) -> ProcessState {
+            assert_eq!(name, "other");
+            self.0
+        }
+    }
+
+    const NOW: i64 = 1_000_000;
+
+    /// How long this process waits before it does what `other` has a lease on, until `until`.
+    fn waits(state: ProcessState, until: i64) -> i64 {
+        let store = SqliteStore::open(std::path::Path::new(":memory:")).unwrap();
+        let lease = Lease { owner: "other#7".to_owned(), until };
+        assert_eq!(store.lease("task", &lease, &|_| false).unwrap(), None);
+        let clock = Stopped(AtomicI64::new(NOW));
+        let leases = Leases { store: &store, clock: &clock, process: &Fixed(state) };
+        let done: Result<i64, Error> = leases.once("task", &|_| Ok(None), || Ok(clock.now()));
+        done.unwrap() - NOW
+    }
+
+    #[test]
+    fn a_dead_owner_is_not_waited_for() {
+        assert_eq!(waits(ProcessState::Dead, NOW + LEASE_SECONDS), 0);
+    }
+
+    #[test]
+    fn an_owner_that_cannot_be_seen_is_waited_for_until_its_time_is_over() {
+        assert_eq!(waits(ProcessState::Unknown, NOW + 20), 20);
+        assert_eq!(waits(ProcessState::Unknown, NOW - 1), 0);
+        assert_eq!(waits(ProcessState::Unknown, NOW + 86_400), 0, "the clock was set back");
+    }
+
+    #[test]
+    fn an_owner_that_lives_is_waited_for_much_longer_but_not_for_ever() {
+        assert_eq!(waits(ProcessState::Alive, NOW + 20), 20 + STALLED_SECONDS_MAX);
+        assert_eq!(waits(ProcessState::Alive, NOW + 86_400), WAIT_SECONDS_MAX);
+    }
+
+    #[test]
+    fn what_another_did_meanwhile_is_taken() {
+        let store = SqliteStore::open(std::path::Path::new(":memory:")).unwrap();
+        let lease = Lease { owner: "other#7".to_owned(), until: NOW + 20 };
+        store.lease("task", &lease, &|_| false).unwrap();
+        let clock = Stopped(AtomicI64::new(NOW));
+        let leases = Leases { store: &store, clock: &clock, process: &Fixed(ProcessState::Alive) };
+        let known = |waited: bool| Ok((waited && clock.now() > NOW + 5).then_some("theirs"));
+        let work = || -> Result<&str, Error> { Ok("ours") };
+        assert_eq!(leases.once("task", &known, work).unwrap(), "theirs");
+        // Nothing was taken that the owner still has.
+        assert_eq!(store.lease("task", &lease, &|_| false).unwrap(), None);
+    }
+}

@@ -110,6 +110,7 @@ pub fn platforms_json(reports: &[Report]) -> String {
         .map(|(common, verdict, having)| {
             json!({
                 "id": common.vulnerability,
+                "advisory": verdict.advisory,
                 "severity": common.severity.0.name(),
                 "state": verdict.state.name(),
                 "affected": common.affected,
