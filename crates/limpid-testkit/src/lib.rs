@@ -5,9 +5,11 @@
 mod data;
 mod image;
 mod layer;
+mod registry;
 mod rpm;
 
 pub use data::{corpus, feeds_mirror, require_or_skip, shared};
 pub use image::{Encoding, ImageBuilder};
 pub use layer::{Layer, dpkg_status};
+pub use registry::{Answer, Content, CuttingProxy, Request, Server};
 pub use rpm::{BerkeleyDb, RpmHeader, rpm_berkeley_db, rpm_ndb};
