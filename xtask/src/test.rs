@@ -16,6 +16,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("umoci", "/usr/bin/umoci"),
     ("skopeo", "/usr/bin/skopeo"),
     ("jq", "/usr/bin/jq"),
+    // A real registry, its passwords and its certificates.
+    ("docker-registry", "/usr/bin/docker-registry"),
+    ("apache2-utils", "/usr/bin/htpasswd"),
+    ("openssl", "/usr/bin/openssl"),
     ("pigz", "/usr/bin/pigz"),
     ("zstd", "/usr/bin/zstd"),
     ("xz-utils", "/usr/bin/xz"),

@@ -68,10 +68,7 @@ impl Analysis<'_> {
         let record = self.read_watched(image, index, layer, searched);
         self.progress.layer_ends(&layer.digest);
         let record = record?;
-        // What was withheld today may be had tomorrow: it is not kept.
-        if !is_withheld(layer, &record) {
-            self.leases.store.put_layer(&record)?;
-        }
+        self.leases.store.put_layer(&record)?;
         Ok(record)
     }
 
@@ -92,7 +89,12 @@ impl Analysis<'_> {
             targets.extend(unresolved);
             (findings, stats, _) = self.walk(image, index, layer, &targets)?;
         }
-        findings.extractors = extractors();
+        // What was withheld today may be had tomorrow: no extractor has seen it.
+        let withheld = is_withheld(layer, stats.size_bytes);
+        if withheld && let Some(known) = self.known(&layer.digest)? {
+            return Ok(known);
+        }
+        findings.extractors = if withheld { Vec::new() } else { extractors() };
         Ok(LayerRecord {
             digest: stats.digest,
             size_bytes: stats.size_bytes,
@@ -130,8 +132,8 @@ fn task(digest: &Digest) -> String {
 }
 
 /// Whether the layer's bytes were not to be had: fewer than declared are an error in all other cases.
-pub(crate) fn is_withheld(layer: &LayerMetadata, record: &LayerRecord) -> bool {
-    record.size_bytes < layer.size_bytes
+pub(crate) fn is_withheld(layer: &LayerMetadata, size_bytes: u64) -> bool {
+    size_bytes < layer.size_bytes
 }
 
 fn layer_at(image: &dyn Image, index: usize) -> Result<&LayerMetadata, Error> {

@@ -154,7 +154,8 @@ impl Indexer<'_> {
         }));
         let distribution = composition.distribution;
         // An image of which something was withheld is looked at again the next time.
-        let whole = !metadata.layers.iter().zip(layers).any(|(layer, record)| is_withheld(layer, record));
+        let mut both = metadata.layers.iter().zip(layers);
+        let whole = !both.any(|(layer, record)| is_withheld(layer, record.size_bytes));
         Ok(ImageRecord {
             metadata,
             nodes,

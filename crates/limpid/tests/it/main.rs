@@ -7,6 +7,7 @@ mod interrupt;
 mod many;
 mod packages;
 mod references;
+mod registry;
 mod revisions;
 mod scan;
 mod store;
