@@ -23,7 +23,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("pigz", "/usr/bin/pigz"),
     ("zstd", "/usr/bin/zstd"),
     ("xz-utils", "/usr/bin/xz"),
-    ("rpm", "/usr/bin/rpm"),
+    ("rpm", "/usr/bin/rpmbuild"),
+    ("dnf", "/usr/bin/dnf"),
+    ("createrepo-c", "/usr/bin/createrepo_c"),
 ];
 
 /// Images that are built from the shared recipes, with the part of the recipe that makes them.

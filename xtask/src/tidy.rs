@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("limpid-testkit", &["limpid-model"]),
-    ("limpid-bench", &["limpid-image", "limpid-model"]),
+    ("limpid-bench", &["limpid-extract", "limpid-image", "limpid-model", "limpid-testkit"]),
 ];
 
 /// A file longer than this should have been two.

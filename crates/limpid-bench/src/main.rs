@@ -1,4 +1,4 @@
-//! Limpid's benchmarks: `cargo run --release -p limpid-bench -- scan --image oci:DIR`.
+//! Limpid's benchmarks: `cargo run --release -p limpid-bench -- scan --image oci:DIR`, `rpmdb`.
 //!
 //! Every figure is a ratio or is printed beside what it is compared with, from one run. With `--json` each
 //! is one object a line: `{"figure", "value", "unit", "target", "met"}`.
@@ -8,6 +8,7 @@
 mod figure;
 mod floor;
 mod measure;
+mod rpmdb;
 mod scan;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,11 @@ struct Arguments {
 enum Command {
     /// A cold scan against its floors, and a scan of a known image
     Scan(scan::Scan),
+    /// rpm's database with ten thousand packages, in each of its forms
+    Rpmdb(rpmdb::Rpmdb),
+    /// Read one database of `rpmdb`
+    #[command(hide = true)]
+    ReadRpmdb(rpmdb::ReadRpmdb),
     /// Hash and decode an image's layers and throw the result away: what `scan` compares with
     #[command(hide = true)]
     Floor(floor::Floor),
@@ -35,6 +41,8 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Scan(scan) => scan.run(),
+        Command::Rpmdb(rpmdb) => rpmdb.run(),
+        Command::ReadRpmdb(read) => read.run(),
         Command::Floor(floor) => floor.run(),
         Command::Measure(measure) => measure.run(),
     }

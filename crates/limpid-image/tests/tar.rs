@@ -1,7 +1,7 @@
 //! The tar walker against other writers and readers: GNU tar and Python's tarfile.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
-use std::io::Cursor;
+use std::io::{Cursor, Read as _, Seek as _, SeekFrom, Write as _};
 use std::process::Command;
 
 use limpid_image::{
@@ -137,4 +137,72 @@ fn an_archive_cut_or_flipped_anywhere_is_an_error_or_an_answer_and_never_a_panic
         damaged[at] ^= 0xff;
         let _ = read(&damaged);
     }
+}
+
+/// Reads everything in pieces; of each file its size, how it came, and its bytes.
+#[derive(Debug, Default)]
+struct InPieces(Vec<(bool, Vec<u8>)>);
+
+impl LayerVisitor for InPieces {
+    fn entry(&mut self, _: &Entry<'_>) -> Interest {
+        Interest::ReadInPieces { limit_bytes: 1 << 20 }
+    }
+
+    fn file(&mut self, _: &str, content: FileContent<'_>) {
+        match content {
+            FileContent::Bytes(bytes) => self.0.push((false, bytes.to_vec())),
+            FileContent::Spooled { mut file, size_bytes } => {
+                let mut bytes = Vec::new();
+                file.rewind().unwrap();
+                file.read_to_end(&mut bytes).unwrap();
+                assert_eq!(bytes.len() as u64, size_bytes);
+                self.0.push((true, bytes));
+            }
+            FileContent::TooLarge { .. } => self.0.push((false, Vec::new())),
+        }
+    }
+
+    fn problem(&mut self, path: &str, reason: String) {
+        panic!("{path}: {reason}");
+    }
+}
+
+#[test]
+fn large_files_come_in_a_file_with_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let filler: Vec<u8> = (0..300_000u32).map(|number| (number % 253) as u8).collect();
+    std::fs::write(folder.path().join("a-small"), &filler[..100]).unwrap();
+    std::fs::write(folder.path().join("b-large"), &filler).unwrap();
+    // Holes before, between and behind data.
+    let sparse = std::fs::File::create(folder.path().join("c-sparse")).unwrap();
+    for (offset, length) in [(100_000, 5000), (500_000, 7000)] {
+        (&sparse).seek(SeekFrom::Start(offset)).unwrap();
+        (&sparse).write_all(&filler[..length]).unwrap();
+    }
+    sparse.set_len(900_000).unwrap();
+    std::fs::write(folder.path().join("d-too-large"), vec![1; 2 << 20]).unwrap();
+    let expected: Vec<Vec<u8>> = ["a-small", "b-large", "c-sparse"]
+        .iter()
+        .map(|name| std::fs::read(folder.path().join(name)).unwrap())
+        .chain([Vec::new()])
+        .collect();
+    let limits = Limits { spool_above_bytes: 1000, ..Limits::default() };
+    for form in ["gnu", "pax"] {
+        let tar = Command::new("tar")
+            .args(["--sparse", "--format", form, "-cf", "-", "a-small", "b-large", "c-sparse", "d-too-large"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let content = LayerContent::Blob(Box::new(Cursor::new(tar.stdout)));
+        let mut seen = InPieces::default();
+        read_layer(content, None, &limits, &mut seen, &|_| {}).unwrap();
+        assert_eq!(
+            seen.0.iter().map(|(spooled, _)| *spooled).collect::<Vec<_>>(),
+            [false, true, true, false]
+        );
+        assert!(seen.0.iter().map(|(_, bytes)| bytes).eq(&expected), "{form}");
+    }
+    let mut seen = InPieces::default();
+    read_layer(LayerContent::Tree(folder.path().to_owned()), None, &limits, &mut seen, &|_| {}).unwrap();
+    assert!(seen.0.iter().map(|(_, bytes)| bytes).eq(&expected));
 }

@@ -79,6 +79,7 @@ fn place_cells(page: &mut [u8], header: usize, cells: &[Vec<u8>], first_pointer:
         let pointer = first_pointer + 2 * index;
         page[pointer..pointer + 2].copy_from_slice(&(end as u16).to_be_bytes());
     }
+    page[header + 5..header + 7].copy_from_slice(&(end as u16).to_be_bytes());
 }
 
 fn leaf_page(page: &mut [u8], header: usize, cells: &[Vec<u8>]) {

@@ -9,6 +9,7 @@ mod packages;
 mod references;
 mod registry;
 mod revisions;
+mod rpm;
 mod scan;
 mod store;
 
