@@ -35,7 +35,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("limpid-testkit", &["limpid-model"]),
-    ("limpid-bench", &["limpid-extract", "limpid-image", "limpid-model", "limpid-testkit"]),
+    (
+        "limpid-bench",
+        &["limpid-extract", "limpid-feeds", "limpid-image", "limpid-model", "limpid-store", "limpid-testkit"],
+    ),
 ];
 
 /// A file longer than this should have been two.

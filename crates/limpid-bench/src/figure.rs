@@ -4,7 +4,7 @@ use serde_json::json;
 
 /// Something measured.
 pub(crate) struct Figure {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
     /// The most it may be, if there is a target.

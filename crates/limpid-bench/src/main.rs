@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "figures are this program's output")]
 
+mod feeds;
 mod figure;
 mod floor;
 mod measure;
@@ -30,6 +31,8 @@ enum Command {
     /// Read one database of `rpmdb`
     #[command(hide = true)]
     ReadRpmdb(rpmdb::ReadRpmdb),
+    /// Feeds, cold and unchanged: throughput, memory, and what the store takes for each affected range
+    Feeds(feeds::Feeds),
     /// Hash and decode an image's layers and throw the result away: what `scan` compares with
     #[command(hide = true)]
     Floor(floor::Floor),
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Command::Scan(scan) => scan.run(),
         Command::Rpmdb(rpmdb) => rpmdb.run(),
         Command::ReadRpmdb(read) => read.run(),
+        Command::Feeds(feeds) => feeds.run(),
         Command::Floor(floor) => floor.run(),
         Command::Measure(measure) => measure.run(),
     }

@@ -20,6 +20,9 @@ pub(crate) struct Usage {
 
 #[derive(Debug, Args)]
 pub(crate) struct Measure {
+    /// Exit codes that are no failure, beside 0
+    #[arg(long, value_delimiter = ',')]
+    accept: Vec<i32>,
     #[arg(trailing_var_arg = true, required = true)]
     command: Vec<String>,
 }
@@ -36,7 +39,7 @@ impl Measure {
             .status()
             .with_context(|| format!("cannot run {program}"))?;
         let wall = begun.elapsed();
-        if !status.success() {
+        if !status.success() && !status.code().is_some_and(|code| self.accept.contains(&code)) {
             bail!("{program} ended with {status}");
         }
         let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
@@ -53,8 +56,19 @@ impl Measure {
 
 /// Runs a command in a process of its own that runs nothing else, so that its account is its alone.
 pub(crate) fn measure<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> anyhow::Result<Usage> {
+    measure_accepting(&[], arguments)
+}
+
+/// The same for a command that may end with one of these exit codes.
+pub(crate) fn measure_accepting<I: AsRef<OsStr>>(
+    accept: &[i32],
+    arguments: impl IntoIterator<Item = I>,
+) -> anyhow::Result<Usage> {
+    let accept = accept.iter().map(|code| format!("--accept={code}"));
     let output = Command::new(std::env::current_exe()?)
-        .args(["measure", "--"])
+        .arg("measure")
+        .args(accept)
+        .arg("--")
         .args(arguments)
         .stderr(Stdio::inherit())
         .output()?;
