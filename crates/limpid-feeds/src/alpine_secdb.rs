@@ -175,8 +175,12 @@ fn package(package: &Package<'_>, release: &str, emitter: &mut Emitter<'_, '_>) 
                 .split_whitespace()
                 .filter(|word| is_id(word))
                 .map(whole_id)
-                .take(emitter.limits.ids_per_record_max)
+                .take(emitter.limits.ids_per_record_max.saturating_add(1))
                 .collect();
+            if ids.len() > emitter.limits.ids_per_record_max {
+                emitter.skip("more ids than are read of one fix");
+                continue;
+            }
             if ids.is_empty() {
                 emitter.skip("id is a placeholder or none");
                 continue;

@@ -16,6 +16,8 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use crate::resume::Resuming;
+
 /// How documents are got.
 #[derive(Debug, Clone)]
 pub struct FetchOptions {
@@ -33,6 +35,9 @@ pub struct FetchOptions {
     pub pause: Duration,
     /// Bytes of a document as it is transferred. The largest feeds have some hundred megabytes.
     pub bytes_max: u64,
+    /// Bytes a second, on average over each `read_timeout`, below which a body counts as stuck: else a server that sends a
+    /// byte now and then would keep us for ever.
+    pub rate_bytes_min: u64,
 }
 
 /// The longest pause that a server's `Retry-After` is obeyed for.
@@ -48,6 +53,7 @@ impl Default for FetchOptions {
             retries: 4,
             pause: Duration::from_millis(500),
             bytes_max: 8 << 30,
+            rate_bytes_min: 1 << 10,
         }
     }
 }
@@ -169,7 +175,7 @@ pub enum FetchError {
 /// Gets documents.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    options: FetchOptions,
+    pub(crate) options: FetchOptions,
     agent: Agent,
 }
 
@@ -185,6 +191,7 @@ impl Fetcher {
             .timeout_connect(Some(options.connect_timeout))
             .timeout_recv_response(Some(options.read_timeout))
             .timeout_recv_body(None)
+            .timeout_per_read(Some(options.read_timeout))
             .http_status_as_error(false)
             .user_agent(concat!("limpid/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build())
@@ -257,15 +264,7 @@ impl Fetcher {
                 if length.is_some_and(|length| length > limit) {
                     return Err(FetchError::TooLarge { url: url.to_owned(), limit });
                 }
-                let reader = Resuming {
-                    fetcher: self.clone(),
-                    url: url.to_owned(),
-                    etag: validators.etag.clone(),
-                    body: body(response),
-                    position: 0,
-                    length,
-                    resumed: 0,
-                };
+                let reader = Resuming::new(self, url, &validators.etag, body(response), length);
                 Ok(Fetched::Body { reader: Box::new(reader), validators, length })
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => Err(FetchError::NotFound { place: url.to_owned() }),
@@ -274,7 +273,7 @@ impl Fetcher {
     }
 
     /// Sends the request until an answer comes that would not be another one in a moment.
-    fn request(
+    pub(crate) fn request(
         &self,
         url: &str,
         headers: impl Fn(Ask, &mut dyn FnMut(&str)),
@@ -309,7 +308,7 @@ impl Fetcher {
 
 /// The headers that requests here have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
+pub(crate) enum Ask {
     IfNoneMatch,
     IfModifiedSince,
     Range,
@@ -338,11 +337,11 @@ fn is_transient(error: &ureq::Error) -> bool {
     )
 }
 
-fn text(response: &Response<ureq::Body>, name: header::HeaderName) -> String {
+pub(crate) fn text(response: &Response<ureq::Body>, name: header::HeaderName) -> String {
     response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
-fn body(response: Response<ureq::Body>) -> Box<dyn Read + Send> {
+pub(crate) fn body(response: Response<ureq::Body>) -> Box<dyn Read + Send> {
     Box::new(response.into_body().into_reader())
 }
 
@@ -369,65 +368,6 @@ fn percent_decoded(text: &str) -> String {
         };
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A body that is asked for again, from where it stopped, when the connection breaks.
-struct Resuming {
-    fetcher: Fetcher,
-    url: String,
-    etag: String,
-    body: Box<dyn Read + Send>,
-    position: u64,
-    length: Option<u64>,
-    resumed: u32,
-}
-
-impl Read for Resuming {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let error = match self.body.read(buffer) {
-                Ok(0) if buffer.is_empty() || self.length.is_none_or(|length| self.position >= length) => {
-                    return Ok(0);
-                }
-                Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed too early"),
-                Ok(read) => {
-                    self.position += read as u64;
-                    if self.position > self.fetcher.options.bytes_max {
-                        return Err(io::Error::other("the document has more bytes than are read"));
-                    }
-                    return Ok(read);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => error,
-            };
-            self.resume(error)?;
-        }
-    }
-}
-
-impl Resuming {
-    fn resume(&mut self, error: io::Error) -> io::Result<()> {
-        let strong = !self.etag.is_empty() && !self.etag.starts_with("W/");
-        if !strong || self.resumed >= self.fetcher.options.retries {
-            return Err(error);
-        }
-        self.resumed += 1;
-        let range = format!("bytes={}-", self.position);
-        let response = self.fetcher.request(&self.url, |name, add| match name {
-            Ask::Range => add(&range),
-            Ask::IfRange => add(&self.etag),
-            _ => {}
-        });
-        let response = response.map_err(io::Error::other)?;
-        let begins = format!("bytes {}-", self.position);
-        if response.status() != StatusCode::PARTIAL_CONTENT
-            || !text(&response, header::CONTENT_RANGE).starts_with(&begins)
-        {
-            return Err(io::Error::other("the connection broke and the rest could not be had"));
-        }
-        self.body = body(response);
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -506,6 +446,26 @@ mod tests {
         let small = Fetcher::new(FetchOptions { bytes_max: 9, ..FetchOptions::default() });
         let fetched = small.fetch(&url, &Validators::default());
         assert!(matches!(fetched, Err(FetchError::TooLarge { limit: 9, .. })));
+    }
+
+    #[test]
+    fn a_body_that_stands_still_or_crawls_is_given_up() {
+        let (url, _server) = serve(vec!["HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123"]);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stalling = format!("http://{}/x", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123").unwrap();
+            // Nothing more comes until the other side gives up.
+            let _ = io::copy(&mut stream, &mut io::sink());
+        });
+        let read_timeout = Duration::from_millis(50);
+        let options = FetchOptions { read_timeout, retries: 0, ..FetchOptions::default() };
+        let impatient = Fetcher::new(options.clone());
+        assert!(read(impatient.fetch(&stalling, &Validators::default()).unwrap()).is_err());
+        drop(impatient);
+        server.join().unwrap();
+        assert!(read(fetcher().fetch(&url, &Validators::default()).unwrap()).is_err());
     }
 
     #[test]

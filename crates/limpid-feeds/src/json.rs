@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 /// Keys of outer objects are names of packages and CVEs.
 const KEY_BYTES_MAX: usize = 4 << 10;
+/// White space in one place. Indentation has some dozens of bytes; gigabytes of it are an attack.
+const WHITE_SPACE_BYTES_MAX: u64 = 1 << 20;
 
 /// Why the walk stopped.
 #[derive(Debug)]
@@ -233,7 +235,11 @@ impl<'a> JsonWalker<'a> {
 
     /// The next byte that is not white space.
     fn peek(&mut self) -> Result<Option<u8>, JsonError> {
+        let begin = self.offset;
         loop {
+            if self.offset - begin > WHITE_SPACE_BYTES_MAX {
+                return Err(self.malformed("there is too much white space"));
+            }
             let chunk = fill(&mut *self.input)?;
             if chunk.is_empty() {
                 return Ok(None);
@@ -356,6 +362,15 @@ mod tests {
             assert!(serde_json::from_str::<serde_json::Value>(text).is_err() || text == "[]", "{text}");
             assert!(walk(text, 3).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn white_space_is_bounded() {
+        let spaces = std::io::repeat(b' ');
+        let endless = BufReader::new(std::io::Read::chain("{".as_bytes(), spaces));
+        let mut walker = JsonWalker::new(Box::new(endless), 1000);
+        walker.open(b'{').unwrap();
+        assert!(matches!(walker.next_key(), Err(JsonError::Malformed { .. })));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod kev;
 mod limits;
 mod local;
 mod nvd;
+mod resume;
 mod scores;
 mod tar;
 mod ubuntu_osv;
