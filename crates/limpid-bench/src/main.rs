@@ -9,6 +9,7 @@ mod feeds;
 mod figure;
 mod floor;
 mod measure;
+mod registry;
 mod rpmdb;
 mod scan;
 

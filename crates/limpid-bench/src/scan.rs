@@ -17,6 +17,9 @@ pub(crate) struct Scan {
     /// The image, an OCI layout
     #[arg(long)]
     image: String,
+    /// Measure the image through a docker-registry on loopback against the layout, and nothing else
+    #[arg(long)]
+    registry: bool,
     /// Advisories for the scan of the known image: a mirror, as `limpid --feeds-mirror` takes it
     #[arg(long)]
     feeds_mirror: Option<String>,
@@ -44,6 +47,10 @@ impl Scan {
             None => std::env::current_exe()?.with_file_name("limpid"),
         };
         anyhow::ensure!(limpid.is_file(), "{} is missing: cargo build --release", limpid.display());
+        if self.registry {
+            print(&crate::registry::figures(&limpid, &self.image, self.rounds)?, self.json);
+            return Ok(());
+        }
         let folder = tempfile::tempdir()?;
         let mut rounds = Vec::new();
         // The first round fills the machine's file cache and is not counted.
