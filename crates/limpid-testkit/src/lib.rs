@@ -1,4 +1,5 @@
-//! For tests: builds images, and finds the data that tests may use. Panics on failure, as tests do.
+//! For tests: builds images, serves them as a registry that breaks on purpose, and finds the data that tests
+//! may use. Panics on failure, as tests do.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 

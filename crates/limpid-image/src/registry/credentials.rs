@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -49,6 +49,8 @@ pub(crate) struct Found {
 pub(crate) struct Credentials {
     explicit: Option<Credential>,
     files: Vec<(String, Config)>,
+    /// What may not be read, in a sentence each.
+    unreadable: Vec<String>,
     /// Helpers that registries.conf names.
     helpers: Vec<String>,
     helper_timeout: Duration,
@@ -95,27 +97,32 @@ impl Credentials {
             }
             _ => None,
         };
-        let mut files = Vec::new();
+        let (mut files, mut unreadable) = (Vec::new(), Vec::new());
         for file in &options.auth_files {
             let (name, text, kind) = match file {
                 AuthFile::Content { name, text } => {
                     (name.clone(), text.expose().as_bytes().to_vec(), AuthFileKind::Config)
                 }
-                AuthFile::Path { path, kind, required } => match read(path)? {
-                    Some(bytes) => (path.display().to_string(), bytes, *kind),
-                    None if *required => return Err(unusable(path, "it is not there")),
-                    None => continue,
+                AuthFile::Path { path, kind, required } => match read(path) {
+                    Ok(bytes) => (path.display().to_string(), bytes, *kind),
+                    // The machine's own file may be root's alone: others do without it.
+                    Err(error) if !required && error.kind() == ErrorKind::PermissionDenied => {
+                        unreadable.push(format!("{} may not be read", path.display()));
+                        continue;
+                    }
+                    Err(error) if !required && error.kind() == ErrorKind::NotFound => continue,
+                    Err(error) => return Err(unusable(path, error)),
                 },
             };
             files.push((name.clone(), parse(&name, &text, kind)?));
         }
         let helpers = helpers.to_vec();
-        Ok(Self { explicit, files, helpers, helper_timeout: options.helper_timeout })
+        Ok(Self { explicit, files, unreadable, helpers, helper_timeout: options.helper_timeout })
     }
 
     /// The credential for a repository. `explicit`: whether what the user gave is meant for its host.
     pub(crate) fn find(&self, name: &RepositoryName, explicit: bool) -> Found {
-        let mut found = Found::default();
+        let mut found = Found { credential: None, tried: self.unreadable.clone() };
         if let Some(credential) = self.explicit.as_ref().filter(|_| explicit) {
             found.tried.push("those given on the command line".to_owned());
             found.credential = Some(credential.clone());
@@ -218,18 +225,13 @@ fn unusable(path: &Path, reason: impl std::fmt::Display) -> RegistryError {
     RegistryError::Configuration { path: path.display().to_string(), reason: reason.to_string() }
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(path, error)),
-    };
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unusable(path, error))?;
+    fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(unusable(path, format!("it has more than {FILE_BYTES_MAX} bytes")));
+        return Err(std::io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 fn parse(name: &str, text: &[u8], kind: AuthFileKind) -> Result<Config, RegistryError> {
