@@ -14,6 +14,8 @@ use crate::{Error, Limits};
 
 /// Links from member to member that are followed.
 const LINKS_MAX: usize = 8;
+/// The name of standard input.
+const STANDARD_INPUT: &str = "-";
 
 /// An archive whose members can be read in any order, from several threads at once.
 #[derive(Debug, Clone)]
@@ -31,22 +33,23 @@ enum Place {
 
 impl Archive {
     /// Opens the archive and lists its members. One that is compressed is decompressed to a temporary file
-    /// without a name, since its members come in any order.
+    /// without a name, since its members come in any order, and so is one that cannot be read in any order:
+    /// standard input, a pipe.
     pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Self, Error> {
-        let name = path.display().to_string();
-        let mut file = File::open(path).map_err(|error| Error::io(name.as_str(), error))?;
-        let mut decoded = Decoded::new(&mut file, &name, limits)?;
-        if decoded.compression() != Compression::None {
-            let mut spooled = tempfile::tempfile().map_err(|error| Error::io("a temporary file", error))?;
-            loop {
-                let chunk = decoded.fill()?;
-                if chunk.is_empty() {
-                    break;
-                }
-                spooled.write_all(chunk).map_err(|error| Error::io("a temporary file", error))?;
+        let is_input = path == Path::new(STANDARD_INPUT);
+        let name = if is_input { "standard input".to_owned() } else { path.display().to_string() };
+        let io = |error| Error::io(name.as_str(), error);
+        let mut file = if is_input {
+            spool(Decoded::new(std::io::stdin().lock(), &name, limits)?)?
+        } else {
+            File::open(path).map_err(io)?
+        };
+        if !is_input {
+            let is_file = file.metadata().map_err(io)?.is_file();
+            let decoded = Decoded::new(&mut file, &name, limits)?;
+            if !is_file || decoded.compression() != Compression::None {
+                file = spool(decoded)?;
             }
-            drop(decoded);
-            file = spooled;
         }
         let members = list(&mut file, &name, limits)?;
         Ok(Self { name, file: Arc::new(file), members: Arc::new(members) })
@@ -74,6 +77,24 @@ impl Archive {
 
     pub(crate) fn has(&self, path: &str) -> bool {
         self.members.contains_key(path)
+    }
+}
+
+/// Whether there is an archive of this name.
+pub(crate) fn exists(path: &Path) -> bool {
+    path == Path::new(STANDARD_INPUT) || std::fs::metadata(path).is_ok_and(|found| !found.is_dir())
+}
+
+/// Writes all that comes to a temporary file without a name.
+fn spool(mut decoded: Decoded<impl Read>) -> Result<File, Error> {
+    let failed = |error| Error::io("a temporary file", error);
+    let mut spooled = tempfile::tempfile().map_err(failed)?;
+    loop {
+        let chunk = decoded.fill()?;
+        if chunk.is_empty() {
+            return Ok(spooled);
+        }
+        spooled.write_all(chunk).map_err(failed)?;
     }
 }
 

@@ -1,30 +1,36 @@
-//! `docker-archive:FILE[:NAME]`: what `docker save` and `podman save` write.
+//! `docker-archive:FILE[:NAME]`: what `docker save` and `podman save` write, or standard input for `-`.
 //!
 //! Both layouts are read: the old one, with a folder and a `layer.tar` for each layer, and that of Docker 25 and
 //! later, with `blobs/sha256`. There is no manifest in the registry's sense: the image is known by a digest
 //! over its config's digest and its layers' digests.
 
-use std::path::Path;
-
 use limpid_model::{Digest, Hasher, ImageMetadata};
 use serde::Deserialize;
 
-use crate::Error;
-use crate::archive::Archive;
+use crate::archive::{self, Archive};
 use crate::compression::{Compression, Decoded};
 use crate::image::{Image, LayerContent, OpenOptions};
 use crate::manifest::{Config, parse};
 use crate::oci_layout::limited;
 use crate::reference::{Selector, split_target};
+use crate::{Error, names};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
+pub(crate) struct Saved {
+    pub(crate) config: String,
     #[serde(default)]
-    repo_tags: Option<Vec<String>>,
+    pub(crate) repo_tags: Option<Vec<String>>,
     #[serde(default)]
-    layers: Option<Vec<String>>,
+    pub(crate) layers: Option<Vec<String>>,
+}
+
+/// What stands in for the digest of the manifest that a saved image has not.
+pub(crate) fn stand_in(config: Digest, layers: impl IntoIterator<Item = Digest>) -> Digest {
+    let mut hasher = Hasher::new();
+    hasher.update(config.as_bytes());
+    layers.into_iter().for_each(|digest| hasher.update(digest.as_bytes()));
+    hasher.finish()
 }
 
 pub(crate) struct DockerImage {
@@ -34,7 +40,7 @@ pub(crate) struct DockerImage {
 }
 
 pub(crate) fn open(target: &str, options: &OpenOptions) -> Result<DockerImage, Error> {
-    let (path, selector) = split_target(target, Path::is_file);
+    let (path, selector) = split_target(target, archive::exists);
     let archive = Archive::open(&path, &options.limits)?;
     let name = archive.name().to_owned();
     if !archive.has("manifest.json") {
@@ -54,10 +60,8 @@ pub(crate) fn open(target: &str, options: &OpenOptions) -> Result<DockerImage, E
         let diff_id = diff_ids.get(index).copied().flatten();
         layers.push(describe(&archive, path, diff_id, options)?);
     }
-    let mut hasher = Hasher::new();
-    hasher.update(config_digest.as_bytes());
-    layers.iter().for_each(|(digest, _)| hasher.update(digest.as_bytes()));
-    let metadata = config.metadata(hasher.finish(), Some(config_digest), &layers, &name)?;
+    let digest = stand_in(config_digest, layers.iter().map(|(digest, _)| *digest));
+    let metadata = config.metadata(digest, Some(config_digest), &layers, &name)?;
     Ok(DockerImage { archive, layers: paths, metadata })
 }
 
@@ -77,16 +81,15 @@ fn select(saved: Vec<Saved>, selector: &Selector, name: &str) -> Result<Saved, E
         }
         Selector::Digest(digest) => Err(missing(format!("an image by the digest {digest} in {name}"))),
         Selector::Name(wanted) => {
-            let with_tag = if wanted.contains(':') { wanted.clone() } else { format!("{wanted}:latest") };
-            let is_it = |tag: &String| {
-                tag == wanted
-                    || *tag == with_tag
-                    || tag.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted)
-            };
-            saved
-                .into_iter()
-                .find(|image| image.repo_tags.iter().flatten().any(is_it))
-                .ok_or_else(|| missing(format!("the image `{wanted}` in {name}")))
+            let names =
+                saved.iter().map(|image| image.repo_tags.iter().flatten().map(String::as_str).collect());
+            match names::named(names, wanted)[..] {
+                [at] => {
+                    saved.into_iter().nth(at).ok_or_else(|| missing(format!("image number {at} in {name}")))
+                }
+                [] => Err(missing(format!("the image `{wanted}` in {name}"))),
+                _ => Err(missing(format!("the one image `{wanted}` in {name}, where it names several,"))),
+            }
         }
     }
 }

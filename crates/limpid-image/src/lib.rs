@@ -20,6 +20,7 @@ mod index;
 mod layer;
 mod limits;
 mod manifest;
+mod names;
 mod oci_archive;
 mod oci_layout;
 mod platform;

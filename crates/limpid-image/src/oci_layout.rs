@@ -2,22 +2,25 @@
 //!
 //! Source: OCI image specification v1.1, "image-layout".
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use limpid_model::{Digest, ImageMetadata};
 
-use crate::Error;
 use crate::image::{Image, LayerContent, OpenOptions};
 use crate::index::{Documents, Search};
 use crate::manifest::{Config, DOCUMENT_BYTES_MAX, Descriptor, Document, parse};
 use crate::reference::{Selector, split_target};
+use crate::{Error, names};
 
 /// Where a layout's files are.
 pub(crate) trait Blobs: Send + Sync {
     /// A file of the layout, by its path in it, and its size if known.
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, Error>;
+    /// Whether there is such a file.
+    fn has(&self, path: &str) -> bool;
     /// The layout's name in errors.
     fn name(&self) -> String;
 }
@@ -37,6 +40,10 @@ impl Blobs for InDirectory {
         let path = self.0.join(path);
         let file = File::open(&path).map_err(|error| Error::io(path.display().to_string(), error))?;
         Ok(Box::new(file))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.0.join(path).exists()
     }
 
     fn name(&self) -> String {
@@ -101,7 +108,8 @@ struct Layout<'a, B>(&'a B);
 
 impl<B: Blobs> Documents for Layout<'_, B> {
     fn document(&self, digest: Digest, _: Option<&Descriptor>) -> Result<Document, Error> {
-        Document::read(&document(self.0, digest)?, &format!("blob {digest} of {}", self.0.name()))
+        let what = format!("blob {digest} of {}", self.0.name());
+        keep_present(self.0, Document::read(&document(self.0, digest)?, &what)?)
     }
 
     fn name(&self) -> String {
@@ -122,6 +130,7 @@ fn entries(blobs: &impl Blobs, selector: &Selector) -> Result<(Vec<Descriptor>, 
 fn metadata(blobs: &impl Blobs, digest: Digest, manifest: &Document) -> Result<ImageMetadata, Error> {
     let what = format!("manifest {digest}");
     let (config_digest, layers) = manifest.parts(&what)?;
+    check_present(blobs, &what, layers.iter().map(|(digest, _)| *digest))?;
     let config: Config = parse(&document(blobs, config_digest)?, &format!("config {config_digest}"))?;
     config.metadata(digest, Some(config_digest), &layers, &what)
 }
@@ -162,24 +171,26 @@ pub(crate) fn limited(reader: impl Read, what: &str) -> Result<Vec<u8>, Error> {
 
 /// The entry of the layout's own index that is meant.
 fn select<'a>(manifests: &'a [Descriptor], selector: &Selector, name: &str) -> Result<Chosen<'a>, Error> {
-    let names = || {
-        let mut names: Vec<String> =
-            manifests.iter().flat_map(Descriptor::names).map(str::to_owned).collect();
-        names.sort();
-        names.dedup();
-        names
+    let missing = |what: String| {
+        let available: BTreeSet<&str> = manifests.iter().filter_map(full_name).collect();
+        Error::NotFound { what, available: available.into_iter().map(str::to_owned).collect() }
     };
-    let missing = |what: String| Error::NotFound { what, available: names() };
     let named = |wanted: &str| {
-        let is_it =
-            |name: &&str| *name == wanted || name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted);
-        manifests.iter().filter(|manifest| manifest.names().iter().any(is_it)).collect::<Vec<_>>()
+        let found = names::named(manifests.iter().map(Descriptor::names), wanted);
+        found.into_iter().filter_map(|at| manifests.get(at)).collect::<Vec<_>>()
+    };
+    // Entries of one name are one image's for several platforms; those of several names are several images.
+    let is_one = |found: &[&Descriptor]| {
+        found.iter().filter_map(|found| full_name(found)).collect::<BTreeSet<_>>().len() <= 1
     };
     let found: Vec<&Descriptor> = match selector {
         Selector::Name(wanted) => {
             let found = named(wanted);
             if found.is_empty() {
                 return Err(missing(format!("the image `{wanted}` in {name}")));
+            }
+            if !is_one(&found) {
+                return Err(missing(format!("the one image `{wanted}` in {name}, where it names several,")));
             }
             found
         }
@@ -196,18 +207,58 @@ fn select<'a>(manifests: &'a [Descriptor], selector: &Selector, name: &str) -> R
             let found = manifests.get(*at).ok_or_else(|| missing(format!("image number {at} in {name}")))?;
             vec![found]
         }
-        Selector::Default => match named("latest") {
-            latest if !latest.is_empty() => latest,
-            _ => {
-                let names = names();
-                if names.len() > 1 {
-                    return Err(missing(format!("the one image of {name}, which holds several,")));
-                }
-                manifests.iter().collect()
+        Selector::Default => {
+            let (all, latest): (Vec<_>, _) = (manifests.iter().collect(), named("latest"));
+            if !latest.is_empty() && is_one(&latest) {
+                latest
+            } else if is_one(&all) {
+                all
+            } else {
+                return Err(missing(format!("the one image of {name}, which holds several,")));
             }
-        },
+        }
     };
     Ok(Chosen { among: found, direct: None })
+}
+
+/// The name that an entry has in full: containerd's, which comes first, or the specification's.
+fn full_name(descriptor: &Descriptor) -> Option<&str> {
+    descriptor.names().first().copied()
+}
+
+/// An index without the entries whose blobs are not there: exports hold the blobs of some platforms only.
+fn keep_present(blobs: &impl Blobs, mut index: Document) -> Result<Document, Error> {
+    let Some(manifests) = index.manifests.take().filter(|_| index.layers.is_none()) else { return Ok(index) };
+    let is_there = |descriptor: &Descriptor| {
+        // What is no digest is complained of where it is needed.
+        descriptor.digest("an index").map_or(true, |digest| blobs.has(&blob_path(digest)))
+    };
+    let listed = manifests.len();
+    let (there, absent): (Vec<_>, Vec<_>) = manifests.into_iter().partition(is_there);
+    if there.is_empty() && listed > 0 {
+        let absent = absent.iter().map(|descriptor| {
+            descriptor.platform().map_or_else(|| descriptor.digest.clone(), |platform| platform.to_string())
+        });
+        let absent: Vec<String> = absent.collect();
+        return Err(Error::not_found(format!(
+            "any image of an index in {} that lists {}",
+            blobs.name(),
+            absent.join(", ")
+        )));
+    }
+    index.manifests = Some(there);
+    Ok(index)
+}
+
+/// An error if a blob of the image is not there: known before any of them is read.
+fn check_present(blobs: &impl Blobs, what: &str, needed: impl Iterator<Item = Digest>) -> Result<(), Error> {
+    let mut needed = needed;
+    match needed.find(|digest| !blobs.has(&blob_path(*digest))) {
+        Some(digest) => {
+            Err(Error::not_found(format!("the blob {digest} that {what} of {} lists", blobs.name())))
+        }
+        None => Ok(()),
+    }
 }
 
 struct Chosen<'a> {
