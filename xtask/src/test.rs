@@ -26,6 +26,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("rpm", "/usr/bin/rpmbuild"),
     ("dnf", "/usr/bin/dnf"),
     ("createrepo-c", "/usr/bin/createrepo_c"),
+    // Engines whose images are read.
+    ("podman", "/usr/bin/podman"),
+    ("docker.io", "/usr/sbin/dockerd"),
+    ("containerd", "/usr/bin/ctr"),
 ];
 
 /// Images that are built from the shared recipes, with the part of the recipe that makes them.

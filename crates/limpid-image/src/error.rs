@@ -75,6 +75,46 @@ pub enum Error {
     /// A registry did not give what was asked for.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Nobody answers where an engine should be.
+    #[error("{engine} cannot be reached at {endpoint}: {source}")]
+    EngineUnreachable {
+        /// Whose engine.
+        engine: &'static str,
+        /// Its sockets or its address.
+        endpoint: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// An engine has no image of this name.
+    #[error("{engine} has no image `{name}`: {message}")]
+    NotInEngine {
+        /// Whose engine.
+        engine: &'static str,
+        /// The image.
+        name: String,
+        /// The engine's own words.
+        message: String,
+    },
+    /// An engine answered, and not with what was asked for.
+    #[error("{engine} failed at {what}: {reason}")]
+    EngineFailed {
+        /// Whose engine.
+        engine: &'static str,
+        /// What it was asked for.
+        what: String,
+        /// Its status and its own words, or what is wrong with its answer.
+        reason: String,
+    },
+    /// A stream of layers ended too early.
+    #[error("{what} breaks off after {got} bytes: {reason}")]
+    StreamCut {
+        /// What was streamed.
+        what: String,
+        /// Bytes that came.
+        got: u64,
+        /// Why it ended, as far as that is known.
+        reason: String,
+    },
     /// The operating system failed.
     #[error("{path} cannot be read: {source}")]
     Io {

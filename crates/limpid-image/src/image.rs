@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use limpid_model::{ImageMetadata, Platform};
 
+use crate::engine::{self, EngineOptions};
+use crate::stream::LayerStream;
 use crate::{
     Error, Limits, Reference, RegistryOptions, directory, docker_archive, oci_archive, oci_layout, registry,
 };
@@ -18,6 +20,8 @@ pub struct OpenOptions {
     pub limits: Limits,
     /// How registries are reached.
     pub registry: RegistryOptions,
+    /// Where engines listen.
+    pub engines: EngineOptions,
 }
 
 /// An image whose metadata is known and whose layers can be read, from several threads at once.
@@ -27,6 +31,12 @@ pub trait Image: Send + Sync {
 
     /// The content of the layer at `index` of the metadata's layers, from its beginning.
     fn layer(&self, index: usize) -> Result<LayerContent, Error>;
+
+    /// The image as a stream, if its layers cannot be read one by one. Its metadata is then a claim, and what
+    /// the stream says counts.
+    fn stream(&self) -> Option<&dyn LayerStream> {
+        None
+    }
 }
 
 /// Where a layer's content is.
@@ -56,6 +66,8 @@ pub fn open(reference: &Reference, options: &OpenOptions) -> Result<Box<dyn Imag
         Reference::OciArchive(target) => Ok(Box::new(oci_archive::open(target, options)?)),
         Reference::DockerArchive(target) => Ok(Box::new(docker_archive::open(target, options)?)),
         Reference::Directory(path) => Ok(Box::new(directory::open(path)?)),
+        Reference::DockerDaemon(name) => Ok(Box::new(engine::open_docker(name, options)?)),
+        Reference::Podman(name) => Ok(Box::new(engine::open_podman(name, options)?)),
         Reference::Registry(name) => Ok(Box::new(registry::open(name, options)?)),
     }
 }
@@ -70,6 +82,6 @@ pub fn open_all(reference: &Reference, options: &OpenOptions) -> Result<Vec<Box<
         Reference::OciLayout(target) => Ok(boxed(oci_layout::open_all(target)?)),
         Reference::OciArchive(target) => Ok(boxed(oci_archive::open_all(target, options)?)),
         Reference::Registry(name) => Ok(boxed(registry::open_all(name, options)?)),
-        Reference::DockerArchive(_) | Reference::Directory(_) => Ok(vec![open(reference, options)?]),
+        _ => Ok(vec![open(reference, options)?]),
     }
 }

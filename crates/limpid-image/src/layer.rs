@@ -43,26 +43,36 @@ pub fn read_layer(
     visitor: &mut dyn LayerVisitor,
     progress: &dyn Fn(u64),
 ) -> Result<LayerStats, Error> {
-    let reader = match content {
-        LayerContent::Blob(reader) => reader,
-        LayerContent::Tree(path) => return directory::walk(&path, limits, visitor),
-        LayerContent::Withheld(reason) => return Ok(withheld(expected, reason, visitor)),
-    };
-    let what = name(expected);
+    match content {
+        LayerContent::Blob(reader) => read_blob(reader, &name(expected), expected, limits, visitor, progress),
+        LayerContent::Tree(path) => directory::walk(&path, limits, visitor),
+        LayerContent::Withheld(reason) => Ok(withheld(expected, reason, visitor)),
+    }
+}
+
+/// Reads a blob to its last byte; `what` names it in errors.
+pub(crate) fn read_blob(
+    reader: impl Read,
+    what: &str,
+    expected: Option<&ExpectedBlob>,
+    limits: &Limits,
+    visitor: &mut dyn LayerVisitor,
+    progress: &dyn Fn(u64),
+) -> Result<LayerStats, Error> {
     let tally = Rc::new(RefCell::new(Tally::default()));
     let hashing =
         Hashing { inner: reader, tally: Rc::clone(&tally), size_max: expected.and_then(|e| e.size_bytes) };
-    let result = walk(hashing, &what, limits, visitor, &|| progress(tally.borrow().bytes));
+    let result = walk(hashing, what, limits, visitor, &|| progress(tally.borrow().bytes));
     let (walked, mut rest) = match result {
         Ok(walked) => walked,
-        Err(error) => return Err(too_long(&tally.borrow(), expected, &what).unwrap_or(error)),
+        Err(error) => return Err(too_long(&tally.borrow(), expected, what).unwrap_or(error)),
     };
     // Whatever follows the compressed data belongs to the blob too.
     io::copy(&mut rest, &mut io::sink()).map_err(|error| {
-        too_long(&tally.borrow(), expected, &what).unwrap_or_else(|| Error::io(what.as_str(), error))
+        too_long(&tally.borrow(), expected, what).unwrap_or_else(|| Error::io(what, error))
     })?;
     let tally = tally.take();
-    verify(tally, expected, &what, walked)
+    verify(tally, expected, what, walked)
 }
 
 /// Of a layer that is not to be had, the visitor sees that and nothing else.
@@ -179,13 +189,13 @@ struct Tally {
 }
 
 /// Hashes and counts what passes; ends with an error where more passes than was declared.
-struct Hashing {
-    inner: Box<dyn Read + Send>,
+struct Hashing<R> {
+    inner: R,
     tally: Rc<RefCell<Tally>>,
     size_max: Option<u64>,
 }
 
-impl Read for Hashing {
+impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         let mut tally = self.tally.borrow_mut();

@@ -7,14 +7,19 @@
 //! Everything here is synchronous and works on hostile input: each loop and each allocation is bounded by
 //! [`Limits`], and no path is made from a name in an archive.
 //!
-//! Left out so far: daemons, multi-volume archives, layers with a table of contents.
+//! An engine's image comes as one stream instead, with all layers in the engine's order: [`LayerStream`].
+//!
+//! Left out so far: multi-volume archives, layers with a table of contents.
 #![forbid(unsafe_code)]
 
 mod archive;
 mod compression;
 mod directory;
 mod docker_archive;
+mod engine;
+mod engine_client;
 mod error;
+mod export;
 mod image;
 mod index;
 mod layer;
@@ -26,10 +31,13 @@ mod oci_layout;
 mod platform;
 mod reference;
 mod registry;
+mod stream;
 mod tar;
 mod visitor;
 
 pub use compression::Compression;
+pub use engine::EngineOptions;
+pub use engine_client::Endpoint;
 pub use error::Error;
 pub use image::{Image, LayerContent, OpenOptions, open, open_all};
 pub use layer::{ExpectedBlob, LayerStats, decode_layer, read_layer};
@@ -38,4 +46,5 @@ pub use reference::{Reference, ReferenceError};
 pub use registry::{
     AuthFile, AuthFileKind, ClientCertificate, Proxies, RegistryError, RegistryOptions, Secret,
 };
+pub use stream::{LayerStream, StreamVisitor, StreamedImage};
 pub use visitor::{Entry, EntryKind, FileContent, Interest, LayerVisitor};

@@ -28,7 +28,7 @@ const IMAGE_CONFIG_TYPES: [&str; 5] = [
     "text/html",
 ];
 /// Layers of one image; runtimes stop at 128.
-const LAYERS_MAX: usize = 1024;
+pub(crate) const LAYERS_MAX: usize = 1024;
 /// Indexes inside indexes.
 pub(crate) const NESTING_MAX: usize = 8;
 

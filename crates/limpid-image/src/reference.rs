@@ -18,6 +18,10 @@ pub enum Reference {
     OciArchive(String),
     /// `docker-archive:FILE[:NAME]`: what `docker save` writes, compressed or not.
     DockerArchive(String),
+    /// `docker-daemon:NAME`: an image that Docker has, by name, digest or id.
+    DockerDaemon(String),
+    /// `podman:NAME`: an image that Podman has.
+    Podman(String),
     /// `dir:PATH`: a root file system.
     Directory(PathBuf),
     /// `docker://NAME`, or a bare name: an image in a registry.
@@ -34,18 +38,9 @@ pub struct ReferenceError {
     pub reason: &'static str,
 }
 
-/// Transports that users may expect and that are not there, so that `podman:x` is not taken for a
-/// repository `podman` with the tag `x`.
-const OTHER_TRANSPORTS: [&str; 8] = [
-    "docker-daemon",
-    "containers-storage",
-    "podman",
-    "singularity",
-    "sif",
-    "containerd",
-    "ostree",
-    "tarball",
-];
+/// Transports that users may expect and that are not there, so that `sif:x` is not taken for a
+/// repository `sif` with the tag `x`.
+const OTHER_TRANSPORTS: [&str; 5] = ["singularity", "sif", "containerd", "ostree", "tarball"];
 
 impl FromStr for Reference {
     type Err = ReferenceError;
@@ -61,6 +56,9 @@ impl FromStr for Reference {
         let Some((transport, target)) = text.split_once(':') else {
             return Ok(Self::Registry(text.to_owned()));
         };
+        if transport == "containers-storage" {
+            return Err(error("Podman's storage is not read behind its back; write podman:NAME"));
+        }
         if OTHER_TRANSPORTS.contains(&transport) {
             return Err(error("this transport is not supported"));
         }
@@ -68,14 +66,19 @@ impl FromStr for Reference {
             "oci" | "oci-dir" => Self::OciLayout(target.to_owned()),
             "oci-archive" => Self::OciArchive(target.to_owned()),
             "docker-archive" => Self::DockerArchive(target.to_owned()),
+            "docker-daemon" => Self::DockerDaemon(target.to_owned()),
+            "podman" => Self::Podman(target.to_owned()),
             "dir" => Self::Directory(PathBuf::from(target)),
             "docker" | "registry" => Self::Registry(target.trim_start_matches("//").to_owned()),
             _ => return Ok(Self::Registry(text.to_owned())),
         };
         let empty = match &reference {
-            Self::OciLayout(t) | Self::OciArchive(t) | Self::DockerArchive(t) | Self::Registry(t) => {
-                t.is_empty()
-            }
+            Self::OciLayout(t)
+            | Self::OciArchive(t)
+            | Self::DockerArchive(t)
+            | Self::DockerDaemon(t)
+            | Self::Podman(t)
+            | Self::Registry(t) => t.is_empty(),
             Self::Directory(path) => path.as_os_str().is_empty(),
         };
         if empty { Err(error("nothing follows the colon")) } else { Ok(reference) }
@@ -88,6 +91,8 @@ impl fmt::Display for Reference {
             Self::OciLayout(target) => write!(f, "oci:{target}"),
             Self::OciArchive(target) => write!(f, "oci-archive:{target}"),
             Self::DockerArchive(target) => write!(f, "docker-archive:{target}"),
+            Self::DockerDaemon(name) => write!(f, "docker-daemon:{name}"),
+            Self::Podman(name) => write!(f, "podman:{name}"),
             Self::Directory(path) => write!(f, "dir:{}", path.display()),
             Self::Registry(name) => write!(f, "docker://{name}"),
         }
@@ -149,9 +154,15 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        for text in
-            ["oci:a:b", "oci-archive:/x/y.tar", "docker-archive:x.tar:foo:bar", "dir:/", "docker://a/b:c"]
-        {
+        for text in [
+            "oci:a:b",
+            "oci-archive:/x/y.tar",
+            "docker-archive:x.tar:foo:bar",
+            "docker-daemon:a/b:c",
+            "podman:sha256:00",
+            "dir:/",
+            "docker://a/b:c",
+        ] {
             let reference: Reference = text.parse().unwrap();
             assert_eq!(reference.to_string(), text);
             assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
@@ -163,7 +174,8 @@ mod tests {
         for text in ["debian", "debian:12", "host:5000/a/b@sha256:00", "docker://debian:12"] {
             assert!(matches!(text.parse().unwrap(), Reference::Registry(_)), "{text}");
         }
-        for text in ["", " ", "oci:", "dir:", "docker://", "podman:x", "a\nb"] {
+        for text in ["", " ", "oci:", "dir:", "docker://", "podman:", "sif:x", "containers-storage:x", "a\nb"]
+        {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }
     }

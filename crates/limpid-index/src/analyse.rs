@@ -169,8 +169,8 @@ impl ReadAt for Spool<'_> {
 }
 
 /// Lets a collector see what a layer's reader sees: the two crates do not know each other.
-struct Collecting<'a> {
-    collector: LayerCollector<'a>,
+pub(crate) struct Collecting<'a> {
+    pub(crate) collector: LayerCollector<'a>,
 }
 
 impl LayerVisitor for Collecting<'_> {

@@ -205,7 +205,9 @@ impl State {
         let number = self.images_seen;
         self.images_seen += 1;
         let mut wanted = BTreeMap::new();
-        for (index, layer) in image.metadata().layers.iter().enumerate() {
+        // The layers of a stream come all at once: its image is composed by whoever reads it.
+        let alone = if image.stream().is_some() { &[][..] } else { &image.metadata().layers };
+        for (index, layer) in alone.iter().enumerate() {
             if !self.done.contains(&layer.digest) {
                 wanted.entry(layer.digest).or_insert((index, layer.size_bytes));
             }

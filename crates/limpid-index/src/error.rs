@@ -19,6 +19,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A stream that was read twice was not the same twice.
+    #[error("the image changed while it was read: layer {expected} came as {got} the second time")]
+    Changed {
+        /// What came first.
+        expected: Digest,
+        /// What came then.
+        got: Digest,
+    },
     /// Composition kept asking for more files.
     #[error("the links of image {0} lead on and on; it is refused")]
     Endless(Digest),

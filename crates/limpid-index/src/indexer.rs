@@ -62,8 +62,27 @@ impl Indexer<'_> {
         &self,
         image: &dyn Image,
         reference: &str,
-        mut records: BTreeMap<Digest, Arc<LayerRecord>>,
+        records: BTreeMap<Digest, Arc<LayerRecord>>,
     ) -> Result<(ImageId, ImageRecord), Error> {
+        let (metadata, mut layers) = match image.stream() {
+            Some(stream) => self.analysis().stream(image, stream)?,
+            None => {
+                let layers = self.layers(image, records)?;
+                (with_verified_layers(image.metadata(), &layers), layers)
+            }
+        };
+        let composition = self.compose(image, &mut layers)?;
+        let record = self.record(metadata, &layers, composition)?;
+        let id = self.store.put_image(&record, reference, self.clock.now())?;
+        Ok((id, record))
+    }
+
+    /// What each layer says, base first.
+    fn layers(
+        &self,
+        image: &dyn Image,
+        mut records: BTreeMap<Digest, Arc<LayerRecord>>,
+    ) -> Result<Vec<LayerRecord>, Error> {
         let digests: Vec<Digest> = image.metadata().layers.iter().map(|layer| layer.digest).collect();
         for (index, digest) in digests.iter().enumerate() {
             if !records.contains_key(digest) {
@@ -72,13 +91,7 @@ impl Indexer<'_> {
         }
         let layers =
             digests.iter().map(|digest| records.get(digest).map(|record| LayerRecord::clone(record)));
-        let mut layers = layers.collect::<Option<Vec<_>>>().ok_or(Error::Worker)?;
-        drop(records);
-        let metadata = with_verified_layers(image.metadata(), &layers);
-        let composition = self.compose(image, &mut layers)?;
-        let record = self.record(metadata, &layers, composition)?;
-        let id = self.store.put_image(&record, reference, self.clock.now())?;
-        Ok((id, record))
+        layers.collect::<Option<Vec<_>>>().ok_or(Error::Worker)
     }
 
     pub(crate) fn analysis(&self) -> Analysis<'_> {
@@ -99,6 +112,11 @@ impl Indexer<'_> {
             let composition = compose(EXTRACTORS, &chain, &searched);
             if composition.missing.is_empty() {
                 return Ok(composition);
+            }
+            if let Some(stream) = image.stream() {
+                // For all at once; below, each layer is then found searched.
+                let targets = composition.missing.iter().map(|missing| missing.target.clone()).collect();
+                self.analysis().search_stream(image.metadata(), stream, layers, targets)?;
             }
             for missing in composition.missing {
                 self.search(image, layers, &missing)?;

@@ -15,6 +15,7 @@ mod lease;
 mod progress;
 mod records;
 mod report;
+mod stream;
 mod tree;
 mod update;
 mod verdicts;

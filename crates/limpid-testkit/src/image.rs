@@ -43,10 +43,24 @@ impl Encoding {
     }
 }
 
+/// How an engine orders an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Export {
+    /// A folder and a `layer.tar` for each layer, then config and `manifest.json`, as Docker before 25.
+    LayersLast,
+    /// The same, `manifest.json` and config first.
+    ManifestFirst,
+    /// Layers named by their digests, and links to them, as Podman.
+    Linked,
+    /// `blobs/sha256` with layers in this encoding, and both `index.json` and `manifest.json`, as Docker since 25:
+    /// plain ones from its classic store, others from its containerd store.
+    Blobs(Encoding),
+}
+
 /// An image under construction: layers with the commands that made them.
 #[derive(Debug, Clone, Default)]
 pub struct ImageBuilder {
-    layers: Vec<(String, Vec<u8>)>,
+    pub(crate) layers: Vec<(String, Vec<u8>)>,
     architecture: Option<String>,
 }
 
@@ -70,7 +84,15 @@ impl ImageBuilder {
         self
     }
 
-    fn config(&self) -> Vec<u8> {
+    pub(crate) fn config(&self) -> Vec<u8> {
+        self.config_for(self.own_architecture())
+    }
+
+    fn own_architecture(&self) -> &str {
+        self.architecture.as_deref().unwrap_or("amd64")
+    }
+
+    fn config_for(&self, architecture: &str) -> Vec<u8> {
         let diff_ids: Vec<String> = self.layers.iter().map(|(_, tar)| Digest::of(tar).to_string()).collect();
         let history: Vec<_> = self
             .layers
@@ -79,7 +101,7 @@ impl ImageBuilder {
             .collect();
         let config = json!({
             "created": "1970-01-01T00:00:00Z",
-            "architecture": self.architecture.as_deref().unwrap_or("amd64"),
+            "architecture": architecture,
             "os": "linux",
             "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["sh"]},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
@@ -90,6 +112,10 @@ impl ImageBuilder {
 
     /// The files of an OCI layout, with the tag `latest`; and the manifest's digest.
     fn layout(&self, encoding: Encoding) -> (Vec<(String, Vec<u8>)>, Digest) {
+        self.layout_for(self.own_architecture(), encoding)
+    }
+
+    fn layout_for(&self, architecture: &str, encoding: Encoding) -> (Vec<(String, Vec<u8>)>, Digest) {
         let mut files = vec![("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec())];
         let mut blob = |bytes: Vec<u8>, media_type: &str| {
             let digest = Digest::of(&bytes);
@@ -99,7 +125,7 @@ impl ImageBuilder {
         };
         let layers: Vec<_> =
             self.layers.iter().map(|(_, tar)| blob(encoding.encode(tar), encoding.media_type()).1).collect();
-        let (_, config) = blob(self.config(), "application/vnd.oci.image.config.v1+json");
+        let (_, config) = blob(self.config_for(architecture), "application/vnd.oci.image.config.v1+json");
         let media_type = "application/vnd.oci.image.manifest.v1+json";
         let manifest =
             json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers});
@@ -129,7 +155,7 @@ impl ImageBuilder {
             let mut index: serde_json::Value = serde_json::from_slice(&index).unwrap();
             let mut manifest = index["manifests"][0].take();
             manifest.as_object_mut().unwrap().remove("annotations");
-            let architecture = image.architecture.as_deref().unwrap_or("amd64");
+            let architecture = image.own_architecture();
             manifest["platform"] = json!({"os": "linux", "architecture": architecture});
             manifests.push(manifest);
         }
@@ -166,5 +192,76 @@ impl ImageBuilder {
         }
         let manifest = json!([{"Config": name, "RepoTags": ["example:1"], "Layers": layers}]);
         archive.file(&name, config).file("manifest.json", manifest.to_string()).tar()
+    }
+
+    /// The image as an engine exports it, with the tag `example:1`.
+    pub fn export(&self, order: Export) -> Vec<u8> {
+        let config = self.config();
+        let mut config_name = format!("{}.json", Digest::of(&config).hex());
+        let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+        let (mut layers, mut links) = (Vec::new(), Vec::new());
+        for (at, (_, tar)) in self.layers.iter().enumerate() {
+            let hex = Digest::of(tar).hex();
+            let (stored, listed) = match order {
+                Export::Linked => (format!("{hex}.tar"), format!("{at}{}/layer.tar", &hex[..8])),
+                _ => (format!("{at}{}/layer.tar", &hex[..8]), format!("{at}{}/layer.tar", &hex[..8])),
+            };
+            if order == Export::Linked {
+                links.push((listed.clone(), format!("../{stored}")));
+            }
+            layers.push(listed);
+            if !files.iter().any(|(path, _)| *path == stored) {
+                files.push((stored, tar.clone()));
+            }
+        }
+        files.push((format!("{}/VERSION", layers.len()), b"1.0".to_vec()));
+        match order {
+            Export::Blobs(encoding) => {
+                files = self.layout(encoding).0;
+                config_name = format!("blobs/sha256/{}", Digest::of(&config).hex());
+                let path =
+                    |tar: &Vec<u8>| format!("blobs/sha256/{}", Digest::of(&encoding.encode(tar)).hex());
+                layers = self.layers.iter().map(|(_, tar)| path(tar)).collect();
+                files.sort();
+                files.dedup();
+            }
+            _ => files.push((config_name.clone(), config)),
+        }
+        let manifest = json!([{"Config": config_name, "RepoTags": ["example:1"], "Layers": layers}]);
+        files.push(("manifest.json".to_owned(), manifest.to_string().into_bytes()));
+        if order == Export::ManifestFirst {
+            files.reverse();
+        }
+        let archive = files.iter().fold(Layer::new(), |archive, (path, bytes)| archive.file(path, bytes));
+        links.iter().fold(archive, |archive, (path, target)| archive.symlink(path, target)).tar()
+    }
+
+    /// An OCI archive of one index with an image for each architecture, named as containerd names it.
+    pub fn multi_platform(name: &str, images: &[(&str, Self)]) -> Vec<u8> {
+        let (mut files, mut manifests) = (Vec::new(), Vec::new());
+        for (architecture, image) in images {
+            let (layout, _) = image.layout_for(architecture, Encoding::Gzip);
+            let index = layout.iter().find(|(path, _)| path == "index.json").unwrap();
+            let mut index: serde_json::Value = serde_json::from_slice(&index.1).unwrap();
+            let mut manifest = index["manifests"][0].take();
+            manifest["annotations"].take();
+            manifest["platform"] = json!({"os": "linux", "architecture": architecture});
+            manifests.push(manifest);
+            files.extend(layout.into_iter().filter(|(path, _)| path.starts_with("blobs/")));
+        }
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests}).to_string();
+        let digest = Digest::of(index.as_bytes());
+        let annotations = json!({"io.containerd.image.name": name});
+        let top = json!({"mediaType": media_type, "digest": digest, "size": index.len(), "annotations": annotations});
+        files.push((format!("blobs/sha256/{}", digest.hex()), index.into_bytes()));
+        files.push(("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()));
+        files.push((
+            "index.json".to_owned(),
+            json!({"schemaVersion": 2, "manifests": [top]}).to_string().into_bytes(),
+        ));
+        files.sort();
+        files.dedup();
+        files.iter().fold(Layer::new(), |archive, (path, bytes)| archive.file(path, bytes)).tar()
     }
 }

@@ -4,13 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod data;
+mod engine;
 mod image;
 mod layer;
 mod registry;
 mod rpm;
 
 pub use data::{corpus, feeds_mirror, require_or_skip, shared};
-pub use image::{Encoding, ImageBuilder};
+pub use engine::{EngineAnswer, FakeEngine, Framing};
+pub use image::{Encoding, Export, ImageBuilder};
 pub use layer::{Layer, dpkg_status};
 pub use registry::{Answer, Content, CuttingProxy, Request, Server};
 pub use rpm::{BerkeleyDb, RpmHeader, rpm_berkeley_db, rpm_ndb};

@@ -15,9 +15,14 @@ const REFERENCES: &str = "\
 References:
   NAME[:TAG|@DIGEST]         an image in a registry, also docker://NAME (debian:12, host:5000/a/b)
   oci:DIR[:TAG|@DIGEST]      an OCI image layout
-  oci-archive:FILE           the same in a tar archive
-  docker-archive:FILE[:TAG]  what `docker save` or `podman save` writes
+  oci-archive:FILE[:NAME]    the same in a tar archive, also what containerd exports
+  docker-archive:FILE[:NAME] what `docker save` or `podman save` writes
+  docker-daemon:NAME         an image that Docker has, by name, digest or id
+  podman:NAME                the same of Podman
   dir:PATH                   a root file system
+
+A FILE of - is standard input. Docker is asked where DOCKER_HOST or its context says, Podman where
+CONTAINER_HOST says, else at the usual sockets.
 
 Several references are analysed at the same time. Each gets its report, in the order given; one that fails does
 not keep the others from theirs.";

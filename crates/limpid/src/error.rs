@@ -80,7 +80,7 @@ impl Error {
             Self::Store(_) | Self::Index(limpid_index::Error::Store(_) | limpid_index::Error::Stopped) => {
                 Exit::Store
             }
-            Self::Index(limpid_index::Error::Image(_)) => Exit::Image,
+            Self::Index(limpid_index::Error::Image(_) | limpid_index::Error::Changed { .. }) => Exit::Image,
             Self::Index(_) => Exit::Failure,
         }
     }
@@ -117,6 +117,10 @@ impl Error {
             Image::Registry(error) => return registry_hint(error),
             Image::DigestMismatch { .. } => "the image is damaged or forged; get it again",
             Image::Malformed { .. } => "the image is damaged or incomplete; get it again",
+            Image::EngineUnreachable { source, .. } => engine_hint(source.kind()),
+            Image::NotInEngine { .. } => "pull or build it first; the engine's `images` lists all",
+            Image::EngineFailed { .. } => "look at the engine's log, and try again",
+            Image::StreamCut { .. } => "try again; if it happens again, look at the engine's log",
             Image::Limit { .. } => "the image is larger than Limpid reads; if it is genuine, report it",
             _ => return None,
         };
@@ -139,6 +143,16 @@ impl Error {
         if let Some(hint) = self.hint() {
             eprint_line(&format!("hint: {hint}"));
         }
+    }
+}
+
+/// What to do about an engine that does not answer.
+fn engine_hint(kind: std::io::ErrorKind) -> &'static str {
+    match kind {
+        std::io::ErrorKind::PermissionDenied => {
+            "run Limpid as a user who may use the socket, for Docker one of the group `docker`"
+        }
+        _ => "start the engine, or say where it listens with DOCKER_HOST (Podman: CONTAINER_HOST)",
     }
 }
 

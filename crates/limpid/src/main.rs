@@ -6,6 +6,7 @@ mod arguments;
 mod as_of;
 mod clock;
 mod commands;
+mod engines;
 mod error;
 mod gate;
 mod images;

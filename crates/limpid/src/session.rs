@@ -66,6 +66,7 @@ impl<'a> Session<'a> {
                 Some(PlatformChoice::All) | None => None,
             },
             registry: registry.options(self.global.offline)?,
+            engines: crate::engines::options(references.iter().map(|(_, named)| named), self.global.offline)?,
             ..OpenOptions::default()
         };
         let open = |position: usize| {
