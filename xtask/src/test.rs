@@ -43,6 +43,14 @@ const IMAGES: &[(&str, &str)] = &[
     ("fx-debian-dist-upgrade", "fixtures"),
 ];
 
+/// Sections of the shared feeds that tests use, with a file that each lays out.
+const FEEDS: &[(&str, &str)] = &[
+    ("debian", "security-tracker.debian.org/tracker/data/json"),
+    ("alpine", "secdb.alpinelinux.org/v3.20/main.json"),
+    ("ubuntu-osv", "security-metadata.canonical.com/osv/osv-all.tar.xz"),
+    ("git:debian-elts", "codeload.github.com/captn3m0/debian-elts-advisories/tar.gz/refs/heads/main"),
+];
+
 /// Runs everything and stops at the first failure.
 pub(crate) fn run() -> anyhow::Result<()> {
     let root = crate::root().canonicalize()?;
@@ -173,11 +181,13 @@ fn build_images(shared: &Path, images: &Path) -> anyhow::Result<bool> {
 }
 
 fn lay_out_feeds(shared: &Path, feeds: &Path) -> anyhow::Result<bool> {
-    if feeds.join("security-tracker.debian.org").is_dir() {
+    let missing: Vec<&str> =
+        FEEDS.iter().filter(|(_, made)| !feeds.join(made).exists()).map(|(section, _)| *section).collect();
+    if missing.is_empty() {
         return Ok(true);
     }
     let mut mirror = Command::new("python3");
-    mirror.arg(shared.join("feeds/mirror.py")).arg(feeds).args(["--only", "debian,alpine"]);
+    mirror.arg(shared.join("feeds/mirror.py")).arg(feeds).args(["--only", &missing.join(","), "--no-ids"]);
     succeeded(&mut mirror)?;
     Ok(true)
 }

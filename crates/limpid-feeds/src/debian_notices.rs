@@ -14,6 +14,8 @@
 //! of its own. In place of a version stands `<not-affected>`, `<unfixed>`, `<end-of-life>`, or a word of the
 //! tracker's. If several notices name a CVE for one package and release, the earlier fixes were not whole.
 //!
+//! New notices are put at the top. A list that does not reach down to its first one was cut, and is refused.
+//!
 //! The lists know what was announced and nothing else: a CVE that no notice names may be open.
 //! Left out: releases that the tracker carries (its word is newer and says more), `NOTE` lines, notices that
 //! announce no vulnerability (a regression repaired, a new time zone database), and DTSAs, whose releases were
@@ -35,6 +37,7 @@ pub const DEBIAN_DSA: DebianNotices = DebianNotices {
     prefix: "DSA-",
     channel: "",
     oldest: 4,
+    first: "DSA-135",
     url: "https://salsa.debian.org/security-tracker-team/security-tracker/-/raw/master/data/DSA/list",
 };
 
@@ -44,6 +47,7 @@ pub const DEBIAN_DLA: DebianNotices = DebianNotices {
     prefix: "DLA-",
     channel: "lts",
     oldest: 6,
+    first: "DLA-0001-1",
     url: "https://salsa.debian.org/security-tracker-team/security-tracker/-/raw/master/data/DLA/list",
 };
 
@@ -67,6 +71,8 @@ pub struct DebianNotices {
     channel: &'static str,
     /// The oldest release that it is asked for.
     oldest: u32,
+    /// The notice that the list ends with, for new ones are put at the top. Without it the list was cut.
+    first: &'static str,
     url: &'static str,
 }
 
@@ -102,7 +108,7 @@ impl Feed for DebianNotices {
         let unreadable = |source| FeedError::Read { document: document.name.clone(), source };
         let mut input = decoded(input, limits).map_err(unreadable)?;
         let mut notice: Option<Notice> = None;
-        let mut line = Vec::new();
+        let (mut line, mut offset, mut is_whole) = (Vec::new(), 0, false);
         loop {
             line.clear();
             let limit = limits.record_bytes_max as u64;
@@ -113,6 +119,7 @@ impl Feed for DebianNotices {
             if line.is_empty() {
                 break;
             }
+            offset += line.len() as u64;
             let text = String::from_utf8_lossy(&line);
             if text.starts_with('[') {
                 if let Some(done) = notice.take() {
@@ -120,6 +127,7 @@ impl Feed for DebianNotices {
                 }
                 emitter.record()?;
                 notice = self.head(text.trim());
+                is_whole |= notice.as_ref().is_some_and(|notice| notice.id == self.first);
                 if notice.is_none() {
                     emitter.skip("notice has no id");
                 }
@@ -129,6 +137,10 @@ impl Feed for DebianNotices {
         }
         if let Some(done) = notice {
             self.emit(done, &mut emitter)?;
+        }
+        if !is_whole {
+            let reason = format!("it ends before {}, the first notice that there was", self.first);
+            return Err(emitter.malformed(offset, reason));
         }
         emitter.finish(false)
     }
@@ -311,6 +323,7 @@ mod tests {
 \t[jessie] - virtualbox <end-of-life>
 \t[jessie] - virtualbox <strange>
 [no day] NOTICE
+[02 Jul 2002] DSA-135 libapache-mod-ssl -- buffer overflow / DoS
 ";
 
     #[test]
@@ -345,7 +358,7 @@ mod tests {
             [
                 ("notice announces no vulnerability", 1),
                 ("notice has no id", 1),
-                ("notice names no package", 1),
+                ("notice names no package", 2),
                 ("release is not known", 1),
                 ("release is the Security Tracker's", 1),
                 ("state is not known", 1),
@@ -356,11 +369,12 @@ mod tests {
 
     #[test]
     fn each_list_is_a_channel_and_knows_its_own_notices() {
-        let list = LIST.replace("DSA-", "DLA-");
+        let list = LIST.replace("DSA-", "DLA-").replace("DLA-135", "DLA-0001-1");
         let (found, _) = parse(DEBIAN_DLA, &list).unwrap();
         assert!(found.iter().flat_map(|advisory| &advisory.affected).all(|row| row.channel == "lts"));
-        assert!(matches!(parse(DEBIAN_DSA, &list), Err(FeedError::Empty { .. })));
-        assert!(matches!(parse(DEBIAN_DSA, "<html>Sign in</html>"), Err(FeedError::Empty { .. })));
+        for text in [list.as_str(), "<html>Sign in</html>", &LIST[..LIST.len() - 80]] {
+            assert!(matches!(parse(DEBIAN_DSA, text), Err(FeedError::Malformed { .. })), "{text}");
+        }
         assert!(
             DEBIAN_DSA.covers("debian:7")
                 && DEBIAN_DLA.covers("debian:10")

@@ -4,6 +4,7 @@
 mod engines;
 mod enrichment;
 mod errors;
+mod feeds;
 mod interrupt;
 mod many;
 mod packages;
