@@ -271,7 +271,7 @@ mod tests {
         let (found, summary) = parse(
             "v3.20/main",
             r#"{"distroversion":"v3.20","reponame":"main","urlprefix":"x","packages":[{"pkg":{"name":"a","secfixes":{
-                "0":["CVE-2020-0001"],"1.9-r0":["CVE-2020-0002 GHSA-aaaa-bbbb-cccc","CVE-2022-?????","CVE-2025-XXXXX"],
+                "0":["CVE-2020-0001"],"1.9-r0":["CVE-2020-0002 GHSA-aaaa-bbbb-cccc","CVE-2022-?????","CVE-2025-XX"],
                 "1.10-r0":["CVE-2020-0002","CVE-2021-35940.patch","CVE-2017-17434-1 CVE-2020-0003","XSA-7"],
                 "2-r0":null}}},{"pkg":{"name":"b"}},{"pkg":7}]}"#,
         )

@@ -180,6 +180,7 @@ mod tests {
     /// Debian and Ubuntu keep these dates in a package. Columns: version, code name, series, created, release,
     /// end of life; then Debian: LTS, ELTS; Ubuntu: end for servers, ESM, Legacy.
     #[test]
+    #[allow(clippy::print_stderr)]
     fn dates_agree_with_the_distributions_own_table() {
         let mut checked = 0;
         for (distribution, programmes) in [("debian", 6), ("ubuntu", 7)] {
