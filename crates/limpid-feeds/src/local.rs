@@ -195,7 +195,7 @@ fn affected_by(said: &OsvAffected) -> Result<Vec<Affected>, String> {
             package: said.package.name.clone(),
             package_kind: PackageKind::Source,
             release: release.clone(),
-            channel: channel.to_owned(),
+            channel: channel.clone(),
             state,
             introduced: if introduced == "0" { String::new() } else { introduced.to_owned() },
             fixed: fixed.to_owned(),
@@ -233,15 +233,15 @@ fn affected_by(said: &OsvAffected) -> Result<Vec<Affected>, String> {
 }
 
 /// An OSV ecosystem (`Debian:7`, `Alpine:v3.18`, `Ubuntu:Pro:14.04:LTS`) as a release and channel.
-fn release(ecosystem: &str) -> (String, &'static str) {
-    let parts: Vec<&str> = ecosystem.split(':').collect();
-    match parts[..] {
-        ["Alpine", version] => (format!("alpine:{}", version.trim_start_matches('v')), ""),
-        ["Ubuntu", "Pro", version, ..] => (format!("ubuntu:{version}"), "esm"),
-        ["Ubuntu", version, ..] => (format!("ubuntu:{version}"), ""),
-        [id, version] => (format!("{}:{version}", id.to_lowercase()), ""),
-        _ => (ecosystem.to_lowercase(), ""),
+fn release(ecosystem: &str) -> (String, String) {
+    if let Some(of_ubuntu) = crate::ubuntu_osv::release(ecosystem, "") {
+        return of_ubuntu;
     }
+    let release = match ecosystem.split_once(':') {
+        Some(("Alpine", version)) => format!("alpine:{}", version.trim_start_matches('v')),
+        _ => ecosystem.to_lowercase(),
+    };
+    (release, String::new())
 }
 
 #[cfg(test)]

@@ -325,7 +325,7 @@ fn is_version(text: &str) -> bool {
 /// Release and channel of an ecosystem (`Ubuntu:24.04:LTS`, `Ubuntu:Pro:FIPS-updates:20.04:LTS`). What is more
 /// than release and LTS is a channel: for Ubuntu Pro as such the pocket that the purl names, `esm` if it
 /// names none.
-fn release(ecosystem: &str, purl: &str) -> Option<(String, String)> {
+pub(crate) fn release(ecosystem: &str, purl: &str) -> Option<(String, String)> {
     let mut parts = ecosystem.split(':');
     if parts.next() != Some("Ubuntu") || ecosystem.len() > 2 * CHANNEL_BYTES_MAX {
         return None;

@@ -86,3 +86,52 @@ pub fn join(scheme: Scheme, explanations: Vec<Explanation>) -> Vec<(Explanation,
     }
     joined
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use limpid_model::{AffectedState, Severity, Verdict};
+
+    fn said(feed: &str, channel: &str, state: VerdictState, fixed: &str) -> Explanation {
+        Explanation {
+            verdict: Verdict {
+                advisory: "CVE-1".into(),
+                feed: feed.into(),
+                state,
+                fixed: fixed.into(),
+                channel: channel.into(),
+                severity: Severity::Unknown,
+                severity_word: String::new(),
+                state_word: String::new(),
+            },
+            rule: String::new(),
+            comparison: String::new(),
+            matched_name: String::new(),
+            source_state: AffectedState::Fixed,
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_fixes_in_one_list_counts_by_the_schemes_order() {
+        use VerdictState::{Fixable, FixedAlready};
+        let list = |fixed, state| said("secdb", "", state, fixed);
+        let joined = join(
+            Scheme::Apk,
+            vec![list("1.9-r0", Fixable), list("1.10-r0", Fixable), list("1.2-r0", FixedAlready)],
+        );
+        assert_eq!((joined.len(), joined[0].0.verdict.fixed.as_str(), joined[0].1.len()), (1, "1.10-r0", 2));
+    }
+
+    #[test]
+    fn any_channels_fix_is_a_fix_and_the_nearest_channels_is_named() {
+        use VerdictState::{EndOfLife, Fixable, FixedAlready};
+        let counting = |statements: Vec<Explanation>| {
+            let joined = join(Scheme::Dpkg, statements);
+            (joined[0].0.verdict.state, joined[0].0.verdict.channel.clone())
+        };
+        let (dsa, dla) = (said("dsa", "", EndOfLife, ""), said("dla", "lts", Fixable, "2"));
+        let ela = |state| said("ela", "elts", state, "1");
+        assert_eq!(counting(vec![ela(Fixable), dla.clone(), dsa.clone()]), (Fixable, "lts".into()));
+        assert_eq!(counting(vec![dsa, dla, ela(FixedAlready)]), (FixedAlready, "elts".into()));
+    }
+}

@@ -182,14 +182,17 @@ mod tests {
     #[test]
     #[allow(clippy::print_stderr)]
     fn dates_agree_with_the_distributions_own_table() {
+        let table = |distribution: &str| {
+            std::fs::read_to_string(format!("/usr/share/distro-info/{distribution}.csv")).unwrap_or_default()
+        };
+        // A table without this column is older than the dates that it would be compared with.
+        if !table("ubuntu").lines().next().is_some_and(|head| head.contains("eol-legacy")) {
+            eprintln!("skipped: a distro-info-data of 2026 is not here");
+            return;
+        }
         let mut checked = 0;
         for (distribution, programmes) in [("debian", 6), ("ubuntu", 7)] {
-            let Ok(table) = std::fs::read_to_string(format!("/usr/share/distro-info/{distribution}.csv"))
-            else {
-                let none = limpid_testkit::require_or_skip(None::<()>, "distro-info-data");
-                return assert!(none.is_none());
-            };
-            for line in table.lines().skip(1) {
+            for line in table(distribution).lines().skip(1) {
                 let fields: Vec<&str> = line.split(',').collect();
                 let version = fields[0].trim_end_matches(" LTS").trim_end_matches(".0");
                 let release = format!("{distribution}:{version}");
