@@ -34,7 +34,7 @@ impl Extractor for DnfHistory {
 
     /// Some megabytes after years; it also holds what transactions printed.
     fn limit(&self) -> u64 {
-        512 << 20
+        128 << 20
     }
 
     fn reads(&self, path: &str) -> bool {
@@ -58,7 +58,7 @@ impl Extractor for DnfHistory {
         if content.size_bytes() == 0 {
             return Ok(origins(BTreeMap::new(), problems));
         }
-        let mut database = Database::open(content)?;
+        let mut database = Database::open(content, &["repo", "rpm", "trans_item"])?;
         let repository = database.table("repo")?;
         let package = database.table("rpm")?;
         let item = database.table("trans_item")?;

@@ -95,6 +95,8 @@ mod tests {
     fn said(feed: &str, channel: &str, state: VerdictState, fixed: &str) -> Explanation {
         Explanation {
             verdict: Verdict {
+                vulnerability: "CVE-1".into(),
+                notice: String::new(),
                 advisory: "CVE-1".into(),
                 feed: feed.into(),
                 state,

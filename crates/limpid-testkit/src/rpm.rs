@@ -109,7 +109,6 @@ pub struct BerkeleyDb {
 /// `Packages`: headers with their numbers from one on, in four buckets.
 pub fn rpm_berkeley_db(form: BerkeleyDb, blobs: &[Vec<u8>]) -> Vec<u8> {
     let mut file = HashFile { form, bytes: vec![0; form.page_bytes] };
-    type Pair = (Vec<u8>, Vec<u8>);
     let mut buckets: BTreeMap<u32, Vec<Pair>> = BTreeMap::new();
     let counter = (0, file.u32(blobs.len()).to_vec());
     let numbered = blobs.iter().cloned().enumerate().map(|(index, blob)| (index + 1, blob));
@@ -132,6 +131,9 @@ pub fn rpm_berkeley_db(form: BerkeleyDb, blobs: &[Vec<u8>]) -> Vec<u8> {
     }
     file.meta(&spares)
 }
+
+/// Key and value.
+type Pair = (Vec<u8>, Vec<u8>);
 
 struct HashFile {
     form: BerkeleyDb,
@@ -172,7 +174,7 @@ impl HashFile {
     }
 
     /// Hash pages with their items from the end downwards; what does not fit goes to a further page.
-    fn bucket(&mut self, first: usize, pairs: &[(Vec<u8>, Vec<u8>)]) {
+    fn bucket(&mut self, first: usize, pairs: &[Pair]) {
         let kind = if self.form.version < 9 { 2 } else { 13 };
         let (mut page, mut entries, mut free) = (first, 0, self.form.page_bytes);
         self.put_bytes(page, 25, &[kind]);

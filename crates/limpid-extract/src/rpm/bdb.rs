@@ -173,6 +173,8 @@ impl Hash<'_> {
         if PAGE_HEADER_BYTES + 2 * entries > self.page_bytes {
             return Err(Damage::new(format!("page {number} claims {entries} items")));
         }
+        // Items do not overlap: all of them together are not longer than their page.
+        let mut left = self.page_bytes;
         for pair in 0..entries / 2 {
             let key = self.item(page, entries, 2 * pair);
             let package = match key {
@@ -185,6 +187,9 @@ impl Hash<'_> {
             let package = package.map(u64::from);
             let value = match self.item(page, entries, 2 * pair + 1) {
                 Some(Item::Here(from, to)) => {
+                    left = left
+                        .checked_sub(to - from)
+                        .ok_or_else(|| Damage::new(format!("the items of page {number} overlap")))?;
                     blob.clear();
                     blob.extend_from_slice(&page[from..to]);
                     Ok(())

@@ -34,8 +34,12 @@ const BLOB_BYTES_MAX: usize = 64 << 20;
 /// Bytes of a database. Ten thousand packages have some 300 MiB; it is not held in memory.
 const DATABASE_BYTES_MAX: u64 = 2 << 30;
 
-/// Packages of a database. No distribution has half as many.
-const PACKAGES_MAX: usize = 500_000;
+/// Bytes of names, versions and facts of all packages. Real ones have some hundred each, and no distribution has a hundred
+/// thousand of them.
+const TEXT_BYTES_MAX: usize = 64 << 20;
+
+/// Hashes of files of all packages, eight bytes each.
+const OWNED_PATHS_MAX: usize = 4 << 20;
 
 /// Takes headers: the number that the database gives to one, and its bytes or what is wrong with it.
 type BlobSink<'s> = dyn FnMut(Option<u64>, Result<&[u8], Damage>) + 's;
@@ -146,8 +150,7 @@ impl Extractor for RpmSqliteLog {
     }
 
     fn extract_in_pieces(&self, _path: &str, content: &dyn ReadAt) -> Result<Extracted, ExtractError> {
-        // A log without a whole frame changes nothing.
-        if content.size_bytes() <= WAL_HEADER_BYTES + WAL_FRAME_HEADER_BYTES {
+        if !holds_changes(content) {
             return Ok(Record::Packages(Vec::new()).into());
         }
         Err(ExtractError::NotRead(
@@ -157,8 +160,18 @@ impl Extractor for RpmSqliteLog {
     }
 }
 
-const WAL_HEADER_BYTES: u64 = 32;
-const WAL_FRAME_HEADER_BYTES: u64 = 24;
+/// Whether a write-ahead log has a frame that SQLite would take: one with the salts of the log's header ("SQLite
+/// Database File Format", section 4.1).
+fn holds_changes(content: &dyn ReadAt) -> bool {
+    const HEADER_BYTES: usize = 32;
+    const FRAME_HEADER_BYTES: usize = 24;
+    let mut start = [0; HEADER_BYTES + FRAME_HEADER_BYTES];
+    if content.read_exact_at(0, &mut start).is_err() {
+        return false;
+    }
+    let (header, frame) = start.split_at(HEADER_BYTES);
+    matches!(damage::be_u32(header, 0), Some(0x377f_0682 | 0x377f_0683)) && header[16..24] == frame[8..16]
+}
 
 /// The table `Packages` has a number and a header for each package.
 fn read_sqlite(content: &dyn ReadAt, sink: &mut BlobSink<'_>) -> Result<(), ExtractError> {
@@ -166,7 +179,7 @@ fn read_sqlite(content: &dyn ReadAt, sink: &mut BlobSink<'_>) -> Result<(), Extr
         // SQLite makes an empty file first; it is a database without tables.
         return Ok(());
     }
-    let mut database = sqlite::Database::open(content)?;
+    let mut database = sqlite::Database::open(content, &["packages"])?;
     let table = database.table("packages")?;
     let blob = table.column("blob")?;
     database.rows(&table, &mut |number, row| {
@@ -187,21 +200,33 @@ fn database(
     let mut packages: Vec<Package> = Vec::new();
     let mut owners: Vec<FileOwner> = Vec::new();
     let mut problems = Problems::default();
+    let (mut text_bytes, mut paths) = (0, 0);
     read(content, &mut |number, blob| {
         let place = || number.map_or_else(String::new, |number| format!("header {number}: "));
-        match blob.and_then(package::installed) {
-            Ok(None) => {}
-            Ok(Some(_)) if packages.len() >= PACKAGES_MAX => {
-                problems.push(|| format!("{}there are more than {PACKAGES_MAX} packages", place()));
+        let installed = match blob.and_then(package::installed) {
+            Ok(Some(installed)) => installed,
+            Ok(None) => return,
+            Err(damage) => {
+                problems.push(|| format!("{}{damage}", place()));
+                return;
             }
-            Ok(Some(installed)) => {
-                packages.push(installed.package);
-                owners.extend(installed.owner);
-                if let Some(damage) = installed.problem {
-                    problems.push(|| format!("{}{damage}", place()));
-                }
+        };
+        if let Some(damage) = installed.problem {
+            problems.push(|| format!("{}{damage}", place()));
+        }
+        text_bytes += size_of::<Package>() + text_bytes_of(&installed.package);
+        if text_bytes > TEXT_BYTES_MAX {
+            problems.push(|| format!("{}it is beyond {TEXT_BYTES_MAX} bytes of packages", place()));
+            return;
+        }
+        packages.push(installed.package);
+        if let Some(owner) = installed.owner {
+            paths += owner.paths.len();
+            if paths > OWNED_PATHS_MAX {
+                problems.push(|| format!("{}its files are beyond {OWNED_PATHS_MAX}", place()));
+            } else {
+                owners.push(owner);
             }
-            Err(damage) => problems.push(|| format!("{}{damage}", place())),
         }
     })?;
     packages.sort_unstable();
@@ -209,4 +234,11 @@ fn database(
     owners.sort_unstable();
     owners.dedup();
     Ok(Extracted { record: Record::Packages(packages), owners, problems: problems.into_vec() })
+}
+
+fn text_bytes_of(package: &Package) -> usize {
+    let texts =
+        [&package.name, &package.version, &package.arch, &package.source_name, &package.source_version];
+    let facts = package.facts.iter().map(|(_, value)| value);
+    texts.into_iter().chain(facts).map(String::len).sum()
 }

@@ -12,6 +12,12 @@ use crate::ownership;
 /// Bytes of a vendor's name or a module's label.
 const FACT_BYTES_MAX: usize = 1024;
 
+/// Directories of one package. The largest, sources of the kernel, have some twenty thousand.
+const DIRECTORIES_MAX: usize = 500_000;
+
+/// Files of one package that could be claimed. Those with the most programs have some thousand.
+const CLAIMABLE_MAX: usize = 200_000;
+
 /// What a header says.
 #[derive(Debug)]
 pub(crate) struct Installed {
@@ -98,7 +104,7 @@ fn owner(header: &Header<'_>, name: &str) -> Result<Option<FileOwner>, Damage> {
         let path = [directory, base].concat();
         let path = String::from_utf8_lossy(&path);
         let path = path.trim_start_matches('/');
-        if ownership::is_claimable(path) {
+        if ownership::is_claimable(path) && paths.len() <= CLAIMABLE_MAX {
             paths.push(ownership::path_hash(path));
         }
     };
@@ -109,6 +115,9 @@ fn owner(header: &Header<'_>, name: &str) -> Result<Option<FileOwner>, Damage> {
     let mut directories = Vec::new();
     for directory in header.texts(Tag::DirNames)? {
         let directory = directory.map_err(unended)?;
+        if directories.len() >= DIRECTORIES_MAX {
+            return Err(Damage::new(format!("it has more than {DIRECTORIES_MAX} directories")));
+        }
         let all = ownership::all_claimable_in(&String::from_utf8_lossy(directory));
         directories.push((directory, all));
     }
@@ -120,6 +129,9 @@ fn owner(header: &Header<'_>, name: &str) -> Result<Option<FileOwner>, Damage> {
         if *all || ownership::may_be_claimable(base) {
             take(directory, base);
         }
+    }
+    if paths.len() > CLAIMABLE_MAX {
+        return Err(Damage::new(format!("it has more than {CLAIMABLE_MAX} programs and the like")));
     }
     paths.sort_unstable();
     paths.dedup();

@@ -18,8 +18,8 @@ const HEADER_BYTES: usize = 100;
 const DEPTH_MAX: usize = 40;
 /// Bytes of a statement that makes a table. Those of rpm and dnf have some hundred.
 const STATEMENT_BYTES_MAX: usize = 64 << 10;
-/// Rows of the schema. rpm has some sixty.
-const SCHEMA_ROWS_MAX: usize = 10_000;
+/// Columns of a table: SQLite's own bound where it was not told otherwise.
+const COLUMNS_MAX: usize = 2000;
 
 const LEAF: u8 = 0x0d;
 const INTERIOR: u8 = 0x05;
@@ -78,8 +78,8 @@ pub(crate) struct Database<'a> {
 pub(crate) type RowSink<'s> = dyn FnMut(Option<i64>, Result<&[Value<'_>], Damage>) + 's;
 
 impl<'a> Database<'a> {
-    /// Reads the header and the schema.
-    pub(crate) fn open(content: &'a dyn ReadAt) -> Result<Self, ExtractError> {
+    /// Reads the header, and of the schema the tables of these (lower-case) names.
+    pub(crate) fn open(content: &'a dyn ReadAt, tables: &[&str]) -> Result<Self, ExtractError> {
         let mut window = Window::new(content);
         let header = window.get(0, HEADER_BYTES).map_err(|_| NOT_SQLITE)?;
         let page_bytes = match be_u16(header, 16) {
@@ -99,16 +99,14 @@ impl<'a> Database<'a> {
         // Pages are counted from one.
         let visited = Visited::new(pages + 1);
         let mut database = Self { window, page_bytes, usable, visited, schema: Vec::new() };
-        database.read_schema()?;
+        database.read_schema(tables)?;
         Ok(database)
     }
 
-    fn read_schema(&mut self) -> Result<(), ExtractError> {
+    fn read_schema(&mut self, wanted: &[&str]) -> Result<(), ExtractError> {
         let mut tables: Vec<(String, Table)> = Vec::new();
         let mut damage = None;
-        let mut rows = 0;
         self.walk(1, STATEMENT_BYTES_MAX, &mut |_, row| {
-            rows += 1;
             let row = match row {
                 Ok(row) => row,
                 Err(reason) => {
@@ -117,14 +115,18 @@ impl<'a> Database<'a> {
                 }
             };
             let text = |place: usize| row.get(place).copied().and_then(Value::bytes).unwrap_or_default();
+            let Some(name) = wanted.iter().find(|name| text(1).eq_ignore_ascii_case(name.as_bytes())) else {
+                return;
+            };
             let root = row.get(3).copied().and_then(Value::integer).unwrap_or_default();
             let root = u32::try_from(root).unwrap_or_default();
-            if text(0) != b"table" || root == 0 || rows > SCHEMA_ROWS_MAX {
-                return;
-            }
-            if let Some(columns) = columns(text(4)) {
-                let name = String::from_utf8_lossy(text(1)).to_ascii_lowercase();
-                tables.push((name, Table { root, columns }));
+            let is_new = tables.iter().all(|(known, _)| known != name);
+            if text(0) == b"table"
+                && root != 0
+                && is_new
+                && let Some(columns) = columns(text(4))
+            {
+                tables.push(((*name).to_owned(), Table { root, columns }));
             }
         });
         self.schema = tables;
@@ -166,8 +168,10 @@ impl<'a> Database<'a> {
             let start = if page[header] == LEAF { header + 8 } else { header + 12 };
             let places = (0..cells).filter_map(|cell| be_u16(&page, start + 2 * cell)).map(usize::from);
             if page[header] == LEAF {
+                // Cells do not overlap: all of them together are not longer than their page.
+                let mut left = self.usable;
                 for place in places {
-                    self.row(&page, place, row_bytes_max, &mut payload, sink);
+                    self.row(&page, place, row_bytes_max, &mut left, &mut payload, sink);
                 }
             } else {
                 // The last one is looked at first.
@@ -216,6 +220,7 @@ impl<'a> Database<'a> {
         page: &[u8],
         place: usize,
         row_bytes_max: usize,
+        left: &mut usize,
         payload: &mut Vec<u8>,
         sink: &mut RowSink<'_>,
     ) {
@@ -229,7 +234,8 @@ impl<'a> Database<'a> {
             sink(Some(number), Err(Damage::new(format!("it claims {length} bytes"))));
             return;
         }
-        let values = self.payload(cell, length as usize, payload).and_then(|()| record(payload, number));
+        let values =
+            self.payload(cell, length as usize, left, payload).and_then(|()| record(payload, number));
         match values {
             Ok(values) => sink(Some(number), Ok(&values)),
             Err(damage) => sink(Some(number), Err(damage)),
@@ -237,7 +243,13 @@ impl<'a> Database<'a> {
     }
 
     /// Puts a row's bytes together: some in the cell, the others in a chain of pages.
-    fn payload(&mut self, cell: &[u8], length: usize, payload: &mut Vec<u8>) -> Result<(), Damage> {
+    fn payload(
+        &mut self,
+        cell: &[u8],
+        length: usize,
+        left: &mut usize,
+        payload: &mut Vec<u8>,
+    ) -> Result<(), Damage> {
         payload.clear();
         let local_max = self.usable - 35;
         let local_min = (self.usable - 12) * 32 / 255 - 23;
@@ -248,6 +260,7 @@ impl<'a> Database<'a> {
             if local <= local_max { local } else { local_min }
         };
         let short = || Damage::new("it is longer than its page");
+        *left = left.checked_sub(local).ok_or_else(|| Damage::new("it overlaps with others of its page"))?;
         payload.extend_from_slice(cell.get(..local).ok_or_else(short)?);
         if local == length {
             return Ok(());
@@ -298,6 +311,9 @@ fn record(payload: &[u8], row: i64) -> Result<Vec<Value<'_>>, Damage> {
     let mut values = Vec::new();
     while !types.is_empty() {
         let kind = varint(&mut types).ok_or_else(damaged)?;
+        if values.len() >= COLUMNS_MAX {
+            return Err(Damage::new(format!("it has more than {COLUMNS_MAX} columns")));
+        }
         let length = match kind {
             0 | 8 | 9 => 0,
             1..=4 => kind as usize,
@@ -354,7 +370,8 @@ fn columns(statement: &[u8]) -> Option<Vec<String>> {
         let word = part.split(|c: char| c.is_ascii_whitespace() || c == '(').find(|word| !word.is_empty());
         let name = word?.trim_matches(['"', '\'', '`', '[', ']']).to_ascii_lowercase();
         // Constraints of the table stand behind its columns.
-        if ["primary", "unique", "foreign", "check", "constraint"].contains(&name.as_str()) {
+        let is_constraint = ["primary", "unique", "foreign", "check", "constraint"].contains(&name.as_str());
+        if is_constraint || names.len() >= COLUMNS_MAX {
             break;
         }
         names.push(name);

@@ -147,6 +147,41 @@ fn lengths_are_not_believed() {
 }
 
 #[test]
+fn items_that_overlap_are_not_read_again_and_again() {
+    // All items of a page of the hash are one and the same.
+    let form = BerkeleyDb { page_bytes: 65536, ..BERKELEY };
+    let small: Vec<Vec<u8>> =
+        (0..400).map(|number| RpmHeader::new(&format!("p{number}"), "1", "1").blob()).collect();
+    let mut file = rpm_berkeley_db(form, &small);
+    let page = &mut file[65536..2 * 65536];
+    let entries = usize::from(u16::from_le_bytes([page[20], page[21]]));
+    assert!(entries > 100);
+    page[1000] = 1;
+    for item in 0..entries {
+        let place: u16 = if item % 2 == 0 { 65000 } else { 1000 };
+        page[26 + 2 * item..28 + 2 * item].copy_from_slice(&place.to_le_bytes());
+    }
+    let extracted = extract("rpm-bdb", &file).unwrap();
+    assert!(extracted.problems.iter().any(|problem| problem.contains("overlap")), "{:?}", extracted.problems);
+    // All cells of a leaf are one and the same: of the last page, with room for one.
+    let blob = RpmHeader::new("a", "1", "1").text(1082, &"x".repeat(200)).blob();
+    let mut file = sqlite(&[blob], "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB)");
+    let leaf = file.len() - 512;
+    file[leaf + 3..leaf + 5].copy_from_slice(&[0, 9]);
+    for cell in 1..9 {
+        file.copy_within(leaf + 8..leaf + 10, leaf + 8 + 2 * cell);
+    }
+    let extracted = extract("rpm-sqlite", &file).unwrap();
+    assert_eq!(count(&extracted), 1);
+    assert!(
+        extracted.problems.iter().all(|problem| problem.contains("overlaps")),
+        "{:?}",
+        extracted.problems
+    );
+    assert!(!extracted.problems.is_empty());
+}
+
+#[test]
 fn hostile_schemas_are_refused() {
     for (schema, message) in [
         ("CREATE VIEW 'Packages' (hnum, blob) AS SELECT 1, 2", "has no table `packages`"),

@@ -66,11 +66,16 @@ fn of_two_forms_side_by_side_the_one_that_rpm_would_open_counts() {
 
 #[test]
 fn a_damaged_database_costs_itself_and_is_named() {
+    // A header and a frame with the same salts.
+    let mut log = vec![0; 32 + 24 + 512];
+    log[..4].copy_from_slice(&0x377f_0682_u32.to_be_bytes());
     let layer = Layer::new()
         .file("var/lib/dpkg/status", dpkg_status(&[("deb", "1", "")]))
         .file("usr/share/rpm/rpmdb.sqlite", "SQLite format 3\0 and then nothing")
         .file("var/lib/rpm/Packages", &rpm_berkeley_db(BERKELEY, &blobs(&["lost"]))[..600])
-        .file("var/lib/rpm/rpmdb.sqlite-wal", [7; 100]);
+        .file("var/lib/rpm/rpmdb.sqlite-wal", log)
+        // Not a frame of this log: SQLite would not take it either.
+        .file("usr/lib/sysimage/rpm/rpmdb.sqlite-wal", [7; 100]);
     let (names, unreadable) = packages(&Context::new(), &layer);
     assert_eq!(names, ["deb"]);
     let paths: Vec<&str> =
