@@ -62,7 +62,9 @@ fn package(line: &str) -> Option<Option<Package>> {
     let mut next = || fields.next().map(|field| if field == "(none)" { "" } else { field });
     let (name, version) = (next()?, next()?);
     let (_installed, _built, vendor, epoch) = (next()?, next()?, next()?, next()?);
-    let (_size, arch, _epoch_number, source) = (next()?, next()?, next()?, next()?);
+    let (_size, arch, epoch_number, source) = (next()?, next()?, next()?, next()?);
+    // Some builders write `(none)` themselves where the epoch should be; its number, zero for none, is right.
+    let epoch = if epoch.is_empty() && epoch_number != "0" { epoch_number } else { epoch };
     if !is_printable_word(name) || !is_printable_word(version) || !version.contains('-') {
         return None;
     }
@@ -94,15 +96,17 @@ mod tests {
     fn a_line_is_a_package() {
         let text = "zlib\t1.2.13-2.cm2\t1700000000\t1690000000\tMicrosoft Corporation\t(none)\t190000\tx86_64\t0\tzlib-1.2.13-2.cm2.src.rpm\n\
                     ca\t2.0-1\t1\t2\t(none)\t1\t3\tnoarch\t1\tca-certificates-2.0-1.src.rpm\n\
+                    odd\t1-1\t1\t2\t(none)\t(none)\t3\tnoarch\t4\todd-1-1.src.rpm\n\
                     gpg-pubkey\t3135ce90-5e6fda74\t1\t2\t(none)\t(none)\t0\t(none)\t0\t(none)\n\
                     odd line\n";
         let extracted = RpmManifest.extract("", text.as_bytes()).unwrap();
         let Record::Packages(packages) = extracted.record else { panic!("packages") };
-        assert_eq!(packages.len(), 2);
+        assert_eq!(packages.len(), 3);
         let ca = &packages[0];
         assert_eq!((ca.version.as_str(), ca.source_name.as_str()), ("1:2.0-1", "ca-certificates"));
-        assert_eq!(packages[1].facts, [(PackageFact::Vendor, "Microsoft Corporation".to_owned())]);
-        assert_eq!(extracted.problems, ["line 4 is no package: `odd line`"]);
+        assert_eq!(packages[1].version, "4:1-1");
+        assert_eq!(packages[2].facts, [(PackageFact::Vendor, "Microsoft Corporation".to_owned())]);
+        assert_eq!(extracted.problems, ["line 5 is no package: `odd line`"]);
         assert!(RpmManifest.extract("", b"\x7fELF").is_err());
     }
 }
