@@ -14,10 +14,13 @@ use limpid_model::Record;
 use crate::dpkg::is_printable_word;
 use crate::extractor::{Anchor, ExtractError, Extracted, Extractor, Problems};
 use crate::read_at::ReadAt;
-use crate::rpm::sqlite::{Database, Table, Value};
+use crate::sqlite::{Database, Table, Value};
 
 /// Rows that are kept of one table. A machine that was updated daily for ten years has some hundred thousand.
 const ROWS_MAX: usize = 1_000_000;
+
+/// Bytes of one row of the tables that are read: a few words.
+const ROW_BYTES_MAX: usize = 64 << 10;
 
 /// dnf 4's history.
 #[derive(Debug)]
@@ -192,7 +195,7 @@ fn rows<const N: usize>(
         *place = table.column(column)?;
     }
     let mut seen = 0;
-    database.rows(table, &mut |number, row| {
+    database.rows(table, ROW_BYTES_MAX, &mut |number, row| {
         seen += 1;
         let what = || number.map_or_else(String::new, |number| format!("row {number}: "));
         match row {

@@ -15,6 +15,7 @@ mod apk;
 mod apt_sources;
 mod assignments;
 mod collector;
+mod damage;
 mod deb822;
 pub mod distribution;
 mod dnf;
@@ -26,6 +27,7 @@ mod read_at;
 mod release_files;
 mod releases;
 mod rpm;
+mod sqlite;
 
 pub use collector::{EntryKind, LayerCollector, Target, Wanted};
 pub use extractor::{Anchor, ExtractError, Extracted, Extractor};

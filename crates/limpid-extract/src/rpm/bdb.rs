@@ -7,8 +7,8 @@
 //!
 //! Left out: B-trees, in which some rpm kept its indexes but never its packages; encrypted databases and those with checksums on pages, which rpm never writes.
 
-use super::damage::{Damage, Visited};
 use super::{BLOB_BYTES_MAX, BlobSink};
+use crate::damage::{Damage, Visited};
 use crate::extractor::ExtractError;
 use crate::read_at::{ReadAt, Window};
 

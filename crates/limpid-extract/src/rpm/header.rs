@@ -5,7 +5,7 @@
 //! offset, count) and the data, all numbers big-endian. Entries behind the first region ("dribbles") were added at
 //! installation and take the place of those of the region with the same tag. Only the tags below are looked at.
 
-use super::damage::{Damage, be_u32};
+use crate::damage::{Damage, be_u32};
 
 /// rpm's own bound (`headerMaxEntries` and the mask it applies) on index entries.
 const ENTRIES_MAX: u32 = 0xffff;

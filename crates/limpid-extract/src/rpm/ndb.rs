@@ -3,8 +3,8 @@
 //! Source of truth: rpm's `lib/backend/ndb/rpmpkg.c`. Pages of slots say where each package's blob is; a blob stands
 //! between a head and a tail, in blocks of 16 bytes, with an Adler-32 sum. All numbers are little-endian.
 
-use super::damage::{Damage, le_u32};
 use super::{BLOB_BYTES_MAX, BlobSink};
+use crate::damage::{Damage, le_u32};
 use crate::extractor::ExtractError;
 use crate::read_at::{ReadAt, Window};
 

@@ -2,9 +2,9 @@
 
 use limpid_model::{FileOwner, Package, PackageFact, PackageType};
 
-use super::damage::Damage;
 use super::header::{Header, Tag};
 use super::signature;
+use crate::damage::Damage;
 use crate::dpkg::is_printable_word;
 use crate::extractor::excerpt;
 use crate::ownership;

@@ -7,8 +7,13 @@
 //! Left out: tables without row ids and texts in UTF-16, which neither rpm nor dnf has; the write-ahead log, which
 //! is a file of its own: where one holds changes, the report says that they were not read.
 
-use super::BLOB_BYTES_MAX;
-use super::damage::{Damage, Visited, be_u16, be_u32};
+mod record;
+mod statement;
+
+pub(crate) use self::record::Value;
+use self::record::{record, varint};
+use self::statement::columns;
+use crate::damage::{Damage, Visited, be_u16, be_u32};
 use crate::extractor::ExtractError;
 use crate::read_at::{ReadAt, Window};
 
@@ -18,37 +23,11 @@ const HEADER_BYTES: usize = 100;
 const DEPTH_MAX: usize = 40;
 /// Bytes of a statement that makes a table. Those of rpm and dnf have some hundred.
 const STATEMENT_BYTES_MAX: usize = 64 << 10;
-/// Columns of a table: SQLite's own bound where it was not told otherwise.
-const COLUMNS_MAX: usize = 2000;
 
 const LEAF: u8 = 0x0d;
 const INTERIOR: u8 = 0x05;
 
 const NOT_SQLITE: ExtractError = ExtractError::Unrecognised("a SQLite database");
-
-/// A value of a row. Numbers with a point are not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
-    Null,
-    Integer(i64),
-    Bytes(&'a [u8]),
-}
-
-impl<'a> Value<'a> {
-    pub(crate) fn integer(self) -> Option<i64> {
-        match self {
-            Self::Integer(number) => Some(number),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn bytes(self) -> Option<&'a [u8]> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-}
 
 /// A table: where its tree begins, and the names of its columns in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,9 +125,9 @@ impl<'a> Database<'a> {
         table.ok_or_else(|| ExtractError::Damaged(format!("its schema has no table `{name}`")))
     }
 
-    /// Gives all rows of a table to `sink`.
-    pub(crate) fn rows(&mut self, table: &Table, sink: &mut RowSink<'_>) {
-        self.walk(table.root, BLOB_BYTES_MAX, sink);
+    /// Gives all rows of a table to `sink`; one of more bytes is damage.
+    pub(crate) fn rows(&mut self, table: &Table, row_bytes_max: usize, sink: &mut RowSink<'_>) {
+        self.walk(table.root, row_bytes_max, sink);
     }
 
     /// Walks a tree without recursion. What is damaged costs what lies below it.
@@ -278,174 +257,5 @@ impl<'a> Database<'a> {
             payload.extend_from_slice(&page[4..4 + part]);
         }
         Ok(())
-    }
-}
-
-/// The next number of one to nine bytes, seven bits each but for the ninth, which has eight.
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for place in 0..9 {
-        let byte = *bytes.get(place)?;
-        if place == 8 {
-            value = value << 8 | u64::from(byte);
-        } else {
-            value = value << 7 | u64::from(byte & 0x7f);
-        }
-        if place == 8 || byte & 0x80 == 0 {
-            *bytes = &bytes[place + 1..];
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// The values of a record. A column without a value stands for the row's number where it is its key.
-fn record(payload: &[u8], row: i64) -> Result<Vec<Value<'_>>, Damage> {
-    let damaged = || Damage::new("its record is damaged");
-    let mut header = payload;
-    let header_bytes = varint(&mut header).ok_or_else(damaged)?;
-    let header_bytes = usize::try_from(header_bytes).map_err(|_| damaged())?;
-    let consumed = payload.len() - header.len();
-    let mut types = payload.get(consumed..header_bytes).ok_or_else(damaged)?;
-    let mut body = &payload[header_bytes..];
-    let mut values = Vec::new();
-    while !types.is_empty() {
-        let kind = varint(&mut types).ok_or_else(damaged)?;
-        if values.len() >= COLUMNS_MAX {
-            return Err(Damage::new(format!("it has more than {COLUMNS_MAX} columns")));
-        }
-        let length = match kind {
-            0 | 8 | 9 => 0,
-            1..=4 => kind as usize,
-            5 => 6,
-            6 | 7 => 8,
-            10 | 11 => return Err(damaged()),
-            // Even ones are blobs, odd ones texts.
-            _ => usize::try_from((kind - 12) / 2).map_err(|_| damaged())?,
-        };
-        let (bytes, rest) = body.split_at_checked(length).ok_or_else(damaged)?;
-        body = rest;
-        values.push(match kind {
-            0 if values.is_empty() => Value::Integer(row),
-            0 | 7 => Value::Null,
-            8 => Value::Integer(0),
-            9 => Value::Integer(1),
-            1..=6 => Value::Integer(signed(bytes)),
-            _ => Value::Bytes(bytes),
-        });
-    }
-    Ok(values)
-}
-
-/// A big-endian number of at most eight bytes in two's complement.
-fn signed(bytes: &[u8]) -> i64 {
-    let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
-    bytes.iter().fold(if negative { -1 } else { 0 }, |number, byte| number << 8 | i64::from(*byte))
-}
-
-/// The columns' names, in lower case, of a `CREATE TABLE` statement; `None` if it makes something else.
-fn columns(statement: &[u8]) -> Option<Vec<String>> {
-    let statement = without_comments(&String::from_utf8_lossy(statement));
-    let (before, definition) = statement.split_once('(')?;
-    let mut words = before.split_ascii_whitespace();
-    let is = |word: Option<&str>, name: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(name));
-    if !is(words.next(), "create") || !is(words.next(), "table") {
-        return None;
-    }
-    let (definition, after) = definition.rsplit_once(')')?;
-    if after.to_ascii_lowercase().contains("rowid") {
-        return None;
-    }
-    let mut names = Vec::new();
-    let mut depth = 0usize;
-    let parts = definition.split(|c: char| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        c == ',' && depth == 0
-    });
-    for part in parts {
-        let word = part.split(|c: char| c.is_ascii_whitespace() || c == '(').find(|word| !word.is_empty());
-        let name = word?.trim_matches(['"', '\'', '`', '[', ']']).to_ascii_lowercase();
-        // Constraints of the table stand behind its columns.
-        let is_constraint = ["primary", "unique", "foreign", "check", "constraint"].contains(&name.as_str());
-        if is_constraint || names.len() >= COLUMNS_MAX {
-            break;
-        }
-        names.push(name);
-    }
-    Some(names)
-}
-
-/// A statement without `/* … */` and `-- …`: SQLite keeps it as it was written.
-fn without_comments(statement: &str) -> String {
-    let mut text = String::with_capacity(statement.len());
-    let mut chars = statement.chars().peekable();
-    while let Some(c) = chars.next() {
-        match (c, chars.peek()) {
-            ('-', Some('-')) => {
-                text.push(' ');
-                chars.by_ref().find(|c| *c == '\n');
-            }
-            ('/', Some('*')) => {
-                text.push(' ');
-                chars.next();
-                while let Some(c) = chars.next() {
-                    if c == '*' && chars.next_if_eq(&'/').is_some() {
-                        break;
-                    }
-                }
-            }
-            _ => text.push(c),
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_of_statements() {
-        let names = |text: &str| columns(text.as_bytes());
-        assert_eq!(
-            names("CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT,blob BLOB NOT NULL)"),
-            Some(vec!["hnum".to_owned(), "blob".to_owned()])
-        );
-        assert_eq!(
-            names("create table t(\n \"A\" DECIMAL(1, 2), b TEXT, UNIQUE (A, b))"),
-            Some(vec!["a".to_owned(), "b".to_owned()])
-        );
-        assert_eq!(names("CREATE TABLE t (a INT /* one, (two */, -- three, four\n b TEXT /* last"), None,);
-        assert_eq!(
-            names("CREATE TABLE t (a INT /* one, (two */, -- three, four\n b TEXT)"),
-            Some(vec!["a".to_owned(), "b".to_owned()])
-        );
-        assert_eq!(names("CREATE VIRTUAL TABLE t USING fts5(x)"), None);
-        assert_eq!(names("CREATE TABLE t(a PRIMARY KEY) WITHOUT ROWID"), None);
-        assert_eq!(names("CREATE VIEW t(a) AS SELECT 1"), None);
-    }
-
-    #[test]
-    fn varints() {
-        let read = |mut bytes: &[u8]| varint(&mut bytes).map(|value| (value, bytes.len()));
-        assert_eq!(read(&[0x7f, 1]), Some((127, 1)));
-        assert_eq!(read(&[0x81, 0x00]), Some((128, 0)));
-        assert_eq!(read(&[0xff; 9]), Some((u64::MAX, 0)));
-        assert_eq!(read(&[0xff; 8]), None);
-    }
-
-    #[test]
-    fn records() {
-        let payload = [5, 0, 1, 2, 19, 0xff, 0x01, 0x00, b'a', b'b', b'c'];
-        let values = record(&payload, 7).unwrap();
-        assert_eq!(values[..3], [Value::Integer(7), Value::Integer(-1), Value::Integer(256)]);
-        assert_eq!(values[3], Value::Bytes(b"abc"));
-        assert!(record(&payload[..9], 7).is_err());
-        assert!(record(&[0], 7).is_err());
-        assert!(record(&[0xff; 9], 7).is_err());
     }
 }
