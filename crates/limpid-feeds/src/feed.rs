@@ -8,8 +8,10 @@ use limpid_model::Advisory;
 
 use crate::error::FeedError;
 use crate::limits::Limits;
+use crate::pointer::Pointer;
 use crate::{
-    AlpineSecdb, CveRecords, DEBIAN_DLA, DEBIAN_DSA, DebianElts, DebianTracker, Kev, Local, Nvd, UbuntuOsv,
+    AlmaLinux, AlpineSecdb, Amazon, CveRecords, DEBIAN_DLA, DEBIAN_DSA, DebianElts, DebianTracker, Kev,
+    Local, Nvd, Oracle, RedHatVex, Rocky, UbuntuOsv,
 };
 
 /// All feeds, in the order in which they are shown.
@@ -20,6 +22,11 @@ pub static FEEDS: &[&dyn Feed] = &[
     &DebianElts,
     &UbuntuOsv,
     &AlpineSecdb,
+    &RedHatVex,
+    &AlmaLinux,
+    &Rocky,
+    &Oracle,
+    &Amazon,
     &CveRecords,
     &Nvd,
     &Kev,
@@ -85,6 +92,21 @@ pub trait Feed: Send + Sync {
         None
     }
 
+    /// A file that names further documents for the release, if there is one.
+    fn catalog(&self, _release: &str) -> Option<Document> {
+        None
+    }
+
+    /// The documents that the content of a [catalog](Self::catalog) names.
+    fn catalogued(&self, _catalog: &Document, _content: &[u8]) -> Result<Vec<Document>, FeedError> {
+        Ok(Vec::new())
+    }
+
+    /// How the bytes of its documents are come by.
+    fn layout(&self) -> Layout {
+        Layout::Whole
+    }
+
     /// Reads one document, compressed or not, and hands over its advisories one at a time.
     ///
     /// The same id may be handed over many times (once for each package, release or notice):
@@ -96,6 +118,18 @@ pub trait Feed: Send + Sync {
         limits: &Limits,
         sink: &mut Sink<'_>,
     ) -> Result<ParseSummary, FeedError>;
+}
+
+/// How the bytes of a feed's documents are come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// The document's address has the document.
+    Whole,
+    /// The document's address has the first of these files, and the last of them leads to the document.
+    Behind(&'static [Pointer]),
+    /// The document's address names an archive of records; beside it are [lists](crate::ChangeLists) of those
+    /// that changed or went since, each of which is a document by itself.
+    Changes,
 }
 
 /// Takes advisories. An error ends the parse.
@@ -122,6 +156,8 @@ impl Document {
 /// What a document held.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParseSummary {
+    /// Records that were met, whatever became of them.
+    pub records: u64,
     /// Advisories handed over, an id counted as often as it came.
     pub advisories: u64,
     /// What they say of single packages in single releases.
@@ -135,7 +171,21 @@ pub struct ParseSummary {
 }
 
 impl ParseSummary {
-    pub(crate) fn skip(&mut self, reason: &str) {
+    /// Adds another document's summary to this one's.
+    pub fn join(&mut self, other: Self) {
+        self.records += other.records;
+        self.advisories += other.advisories;
+        self.affected += other.affected;
+        for (reason, count) in other.skipped {
+            *self.skipped.entry(reason).or_default() += count;
+        }
+        if other.date > self.date {
+            self.date = other.date;
+        }
+    }
+
+    /// Counts a record that is left out.
+    pub fn skip(&mut self, reason: &str) {
         if let Some(count) = self.skipped.get_mut(reason) {
             *count += 1;
         } else {
@@ -149,19 +199,18 @@ pub(crate) struct Emitter<'a, 'b> {
     pub(crate) document: &'a str,
     pub(crate) limits: &'a Limits,
     pub(crate) summary: ParseSummary,
-    records: u64,
     sink: &'a mut Sink<'b>,
 }
 
 impl<'a, 'b> Emitter<'a, 'b> {
     pub(crate) fn new(document: &'a Document, limits: &'a Limits, sink: &'a mut Sink<'b>) -> Self {
-        Self { document: &document.name, limits, summary: ParseSummary::default(), records: 0, sink }
+        Self { document: &document.name, limits, summary: ParseSummary::default(), sink }
     }
 
     /// Counts a record, whatever becomes of it.
     pub(crate) fn record(&mut self) -> Result<(), FeedError> {
-        self.records += 1;
-        if self.records > self.limits.records_max {
+        self.summary.records += 1;
+        if self.summary.records > self.limits.records_max {
             return Err(self.too_large("records", self.limits.records_max));
         }
         Ok(())

@@ -351,7 +351,7 @@ fn host_and_path(url: &str) -> Result<&str, FetchError> {
     rest.ok_or_else(|| FetchError::Address(url.to_owned()))
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {

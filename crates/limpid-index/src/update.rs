@@ -7,9 +7,13 @@ use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use limpid_feeds::{Document, Feed, Fetched, Fetcher, Limits, ParseSummary, ScoreFeed, ScoreSummary};
+use limpid_feeds::{
+    Document, Feed, FeedError, Fetched, Fetcher, Layout, Limits, ParseSummary, RepositoryCpes, ScoreFeed,
+    ScoreSummary,
+};
 use limpid_store::{FeedKey, FeedOutcome, FeedState, Store, UpdateStats, Validators, VulnerabilityScore};
 
+use crate::follow::Following;
 use crate::lease::Leases;
 use crate::{Clock, Error, Process, Progress};
 
@@ -63,6 +67,7 @@ struct Job {
 enum Source {
     Advisories(&'static dyn Feed),
     Scores(&'static dyn ScoreFeed),
+    RepositoryCpes,
 }
 
 impl Source {
@@ -70,6 +75,7 @@ impl Source {
         match self {
             Self::Advisories(feed) => feed.name(),
             Self::Scores(feed) => feed.name(),
+            Self::RepositoryCpes => RepositoryCpes::NAME,
         }
     }
 
@@ -77,6 +83,7 @@ impl Source {
         match self {
             Self::Advisories(feed) => feed.parser_version(),
             Self::Scores(feed) => feed.parser_version(),
+            Self::RepositoryCpes => RepositoryCpes::PARSER_VERSION,
         }
     }
 
@@ -84,6 +91,7 @@ impl Source {
         match self {
             Self::Advisories(feed) => feed.enriches(),
             Self::Scores(_) => true,
+            Self::RepositoryCpes => false,
         }
     }
 }
@@ -119,7 +127,7 @@ impl Updater<'_> {
     pub fn update(&self, selection: &Selection) -> Result<Vec<Updated>, Error> {
         let states = self.store.feeds()?;
         let since = self.clock.now();
-        let mut jobs = self.jobs(selection);
+        let (mut jobs, failed) = self.jobs(selection)?;
         jobs.retain(|job| {
             let state = states.iter().find(|state| state.key == job.key);
             !state.is_some_and(|state| self.is_fresh(job.source, state))
@@ -143,18 +151,26 @@ impl Updater<'_> {
         });
         let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         results.sort_by_key(|(position, _)| *position);
-        results.into_iter().filter_map(|(_, updated)| updated.transpose()).collect()
+        let updated = results.into_iter().filter_map(|(_, updated)| updated.transpose());
+        failed.into_iter().map(Ok).chain(updated).collect()
     }
 
-    /// The documents that are selected, each once.
-    fn jobs(&self, selection: &Selection) -> Vec<Job> {
+    /// The documents that are selected, each once, and the catalogs that failed to name theirs.
+    fn jobs(&self, selection: &Selection) -> Result<(Vec<Job>, Vec<Updated>), Error> {
         let mut wanted: Vec<(Source, Document)> = Vec::new();
+        let mut failed = Vec::new();
         for release in &selection.releases {
             for feed in limpid_feeds::feeds_for(release) {
-                wanted.extend(
-                    feed.documents(release).into_iter().map(|document| (Source::Advisories(feed), document)),
-                );
+                let mut documents = feed.documents(release);
+                if let Some(catalog) = feed.catalog(release) {
+                    documents.extend(self.catalogued(feed, &catalog, &mut failed)?);
+                }
+                wanted.extend(documents.into_iter().map(|document| (Source::Advisories(feed), document)));
             }
+        }
+        let by_release = selection.releases.iter().any(|release| RepositoryCpes::covers(release));
+        if by_release || selection.feeds.contains(RepositoryCpes::NAME) {
+            wanted.push((Source::RepositoryCpes, RepositoryCpes::document()));
         }
         let year = year(self.clock.now());
         for feed in limpid_feeds::FEEDS.iter().copied() {
@@ -174,7 +190,7 @@ impl Updater<'_> {
             let key = FeedKey { feed: source.name().to_owned(), document: document.name.clone() };
             seen.insert(key.clone()).then_some(Job { source, document, key })
         });
-        jobs.collect()
+        Ok((jobs.collect(), failed))
     }
 
     fn is_fresh(&self, source: Source, state: &FeedState) -> bool {
@@ -217,14 +233,17 @@ impl Updater<'_> {
         self.progress.feed_begins(&name);
         let outcome = match self.document_or_fallback(job, state, &name) {
             Ok(outcome) => outcome,
-            Err(Failure::Store(error)) => return Err(error.into()),
-            Err(Failure::Feed(reason)) => {
-                self.store.feed_failed(&job.key, &job.document.url, &reason, self.clock.now())?;
-                Outcome::Failed(reason)
-            }
+            Err(failure) => self.failed(&job.key, &job.document.url, failure)?,
         };
         self.progress.feed_ends(&name, &describe(&outcome));
         Ok(outcome)
+    }
+
+    /// Notes that a document failed, and why. A store that fails is an error of its own.
+    pub(crate) fn failed(&self, key: &FeedKey, url: &str, failure: Failure) -> Result<Outcome, Error> {
+        let reason = failure.reason()?;
+        self.store.feed_failed(key, url, &reason, self.clock.now())?;
+        Ok(Outcome::Failed(reason))
     }
 
     /// The document, or what its feed names in its place if it cannot be fetched or read.
@@ -237,12 +256,10 @@ impl Updater<'_> {
         let first = self.document(job, &job.document, state, name);
         let Source::Advisories(feed) = job.source else { return first };
         match (first, feed.fallback(&job.document)) {
-            (Err(Failure::Feed(reason)), Some(fallback)) => {
+            (Err(failure), Some(fallback)) => {
+                let reason = failure.reason()?;
                 let second = self.document(job, &fallback, state, name);
-                second.map_err(|failure| match failure {
-                    Failure::Feed(other) => Failure::Feed(format!("{reason}; {other}")),
-                    store => store,
-                })
+                second.or_else(|failure| Err(Failure::Feed(format!("{reason}; {}", failure.reason()?))))
             }
             (first, _) => first,
         }
@@ -257,34 +274,54 @@ impl Updater<'_> {
     ) -> Result<Outcome, Failure> {
         // Another parser must see the document again, changed or not; another address has other validators.
         let parser_version = job.source.parser_version();
-        let known = state.filter(|state| state.parser_version == parser_version && state.url == document.url);
+        let known = state.filter(|state| state.parser_version == parser_version);
+        let url = match job.source {
+            Source::Advisories(feed) => match feed.layout() {
+                Layout::Changes => {
+                    return Following { updater: self, feed, document, key: &job.key, name }.follow(known);
+                }
+                Layout::Whole => Some(document.url.clone()),
+                Layout::Behind(pointers) => self.follow_pointers(pointers, &document.url)?,
+            },
+            Source::Scores(_) | Source::RepositoryCpes => Some(document.url.clone()),
+        };
+        // A repository without errata says nothing, and no more what it said before.
+        let Some(url) = url else { return self.nothing(job, document) };
+        let known = known.filter(|state| state.url == url);
         let sha256 = self.checksum(job.source, document);
-        let validators = known.map(|state| state.validators.clone()).unwrap_or_default();
-        if sha256.as_ref().is_some_and(|sha256| validators.etag == checksum_tag(sha256)) {
+        let is_known =
+            |sha256: &String| known.is_some_and(|state| state.validators.etag == checksum_tag(sha256));
+        if sha256.as_ref().is_some_and(is_known) {
             self.store.feed_unchanged(&job.key, self.clock.now())?;
             return Ok(Outcome::Unchanged);
         }
-        let validators =
-            limpid_feeds::Validators { etag: validators.etag, last_modified: validators.last_modified };
-        let fetched = self
-            .fetcher
-            .fetch(&document.url, &validators)
-            .map_err(|error| Failure::Feed(error.to_string()))?;
-        match fetched {
+        match self.fetch(&url, known)? {
             Fetched::NotModified => {
                 self.store.feed_unchanged(&job.key, self.clock.now())?;
                 Ok(Outcome::Unchanged)
             }
             Fetched::Body { reader, validators, .. } => {
-                let reading = Reading { updater: self, document, key: &job.key, name, sha256 };
-                let validators =
-                    Validators { etag: validators.etag, last_modified: validators.last_modified };
+                let reading = Reading { updater: self, document, url: &url, key: &job.key, name, sha256 };
+                let validators = stored(validators);
                 match job.source {
                     Source::Advisories(feed) => reading.store(feed, reader, validators),
                     Source::Scores(feed) => reading.store_scores(feed, reader, validators),
+                    Source::RepositoryCpes => reading.store_repository_cpes(reader, validators),
                 }
             }
         }
+    }
+
+    /// Keeps that a document holds no advisories.
+    fn nothing(&self, job: &Job, document: &Document) -> Result<Outcome, Failure> {
+        let outcome = FeedOutcome {
+            url: document.url.clone(),
+            parser_version: job.source.parser_version(),
+            now: self.clock.now(),
+            ..FeedOutcome::default()
+        };
+        let stats = self.store.begin_update(&job.key)?.commit(&outcome)?;
+        Ok(Outcome::Changed(stats, ParseSummary::default()))
     }
 
     /// The SHA-256 that the source names for the document. If it cannot be had, the document itself is asked for.
@@ -320,6 +357,8 @@ fn year(seconds: i64) -> i16 {
 struct Reading<'a> {
     updater: &'a Updater<'a>,
     document: &'a Document,
+    /// Where the document is.
+    url: &'a str,
     key: &'a FeedKey,
     name: &'a str,
     /// What the source says that the document should be.
@@ -394,6 +433,19 @@ impl Reading<'_> {
         Ok(Outcome::Scored(kept, summary))
     }
 
+    fn store_repository_cpes(
+        &self,
+        reader: Box<dyn Read + Send>,
+        validators: Validators,
+    ) -> Result<Outcome, Failure> {
+        let mut input = Counting { inner: reader, bytes: 0 };
+        let parsed = RepositoryCpes::parse(&mut input, &self.updater.limits);
+        let (map, summary) = parsed.map_err(Failure::parse)?;
+        let outcome = self.outcome(RepositoryCpes::PARSER_VERSION, validators, &summary.date, input.bytes);
+        let stats = self.updater.store.put_repository_cpes(self.key, &map, &outcome)?;
+        Ok(Outcome::Changed(stats, summary))
+    }
+
     fn count(&self, records: &mut u64) {
         *records += 1;
         if records.is_multiple_of(1000) {
@@ -409,7 +461,7 @@ impl Reading<'_> {
         size_bytes: u64,
     ) -> FeedOutcome {
         FeedOutcome {
-            url: self.document.url.clone(),
+            url: self.url.to_owned(),
             parser_version,
             validators,
             date: date.to_owned(),
@@ -419,9 +471,30 @@ impl Reading<'_> {
     }
 }
 
-enum Failure {
+/// Why a document was not read.
+pub(crate) enum Failure {
+    /// There is nothing at an address.
+    Absent(String),
     Feed(String),
     Store(limpid_store::Error),
+}
+
+impl Failure {
+    pub(crate) fn parse(error: FeedError) -> Self {
+        Self::Feed(error.to_string())
+    }
+
+    /// What to tell people, unless it was the store that failed.
+    fn reason(self) -> Result<String, limpid_store::Error> {
+        match self {
+            Self::Absent(reason) | Self::Feed(reason) => Ok(reason),
+            Self::Store(error) => Err(error),
+        }
+    }
+}
+
+pub(crate) fn stored(validators: limpid_feeds::Validators) -> Validators {
+    Validators { etag: validators.etag, last_modified: validators.last_modified }
 }
 
 impl From<limpid_store::Error> for Failure {
@@ -448,9 +521,9 @@ fn describe(outcome: &Outcome) -> String {
 }
 
 /// Counts the bytes that pass.
-struct Counting {
-    inner: Box<dyn Read + Send>,
-    bytes: u64,
+pub(crate) struct Counting {
+    pub(crate) inner: Box<dyn Read + Send>,
+    pub(crate) bytes: u64,
 }
 
 impl Read for Counting {
