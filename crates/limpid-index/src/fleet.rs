@@ -79,7 +79,10 @@ pub fn affected(store: &dyn Store, id: &str, at: u64) -> Result<Affected, Error>
         let known = match releases.get(&image.release) {
             Some(known) => *known,
             None => {
-                let known = !image.release.is_empty() && !store.feeds_for(&image.release, at)?.is_empty();
+                let mut known = false;
+                for release in limpid_match::releases_for(&image.release) {
+                    known |= !release.is_empty() && !store.feeds_for(&release, at)?.is_empty();
+                }
                 releases.insert(image.release.clone(), known);
                 known
             }

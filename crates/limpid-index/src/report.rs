@@ -219,7 +219,11 @@ fn feeds_for(
         return Ok(Err(format!("{kind} packages of {release}: Limpid has no feed that speaks for them")));
     };
     let (mut own, mut published) = (false, false);
-    for state in store.feeds_for(release, at)? {
+    let mut states = Vec::new();
+    for release in limpid_match::releases_for(release) {
+        states.extend(store.feeds_for(&release, at)?);
+    }
+    for state in states {
         let feed = state.key.feed.as_str();
         if rules.feeds().contains(&feed) {
             published = true;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limpid_match::{RULES_VERSION, Rules, Statement};
+use limpid_match::{Products, RULES_VERSION, Rules, Statement, Subject};
 use limpid_model::{Explanation, Occurrence, Verdict, VerdictState};
 use limpid_store::{NEWEST, OccurrenceId, Store, StoredAffected};
 
@@ -26,9 +26,9 @@ pub fn verdicts(
     }
     let mut fresh = BTreeMap::new();
     for (release, members) in by_release {
-        let statements = statements(store, release, members.iter().map(|(_, occurrence)| *occurrence), at)?;
+        let said = statements(store, release, members.iter().map(|(_, occurrence)| *occurrence), at)?;
         for (id, occurrence) in members {
-            let joined = joined(occurrence, judge(occurrence, &statements));
+            let joined = joined(occurrence, judge(occurrence, &said));
             let verdicts = joined.into_iter().map(|(counting, _)| counting.verdict);
             let reported =
                 |verdict: &Verdict| verdict.state.is_affected() || verdict.state == VerdictState::Unknown;
@@ -63,26 +63,38 @@ fn joined(occurrence: &Occurrence, explanations: Vec<Explanation>) -> Vec<(Expla
     rules_for(occurrence).map(|rules| limpid_match::join(rules.scheme(), explanations)).unwrap_or_default()
 }
 
-type Statements = BTreeMap<String, Vec<StoredAffected>>;
+/// What is known for the packages of a release.
+struct Statements {
+    /// What advisories say, by the name they say it of.
+    by_name: BTreeMap<String, Vec<StoredAffected>>,
+    /// The products that repositories serve.
+    repositories: BTreeMap<String, BTreeSet<String>>,
+}
 
-/// What advisories for the release say of the packages, by the name they say it of.
+/// What advisories for the release say of the packages.
 fn statements<'a>(
     store: &dyn Store,
     release: &str,
     occurrences: impl Iterator<Item = &'a Occurrence>,
     at: u64,
 ) -> Result<Statements, Error> {
-    let mut names = BTreeSet::new();
+    let (mut names, mut releases, mut repositories) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for occurrence in occurrences {
         if let Some(rules) = rules_for(occurrence) {
             names.extend(rules.names(&occurrence.package).into_iter().map(|(_, name)| name));
+            releases.extend(rules.releases(release));
+            repositories.extend(occurrence.context.repositories.iter().map(String::as_str));
         }
     }
-    let mut statements = Statements::new();
-    for said in store.affected(release, &names.into_iter().collect::<Vec<_>>(), at)? {
-        statements.entry(said.affected.package.clone()).or_default().push(said);
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut by_name: BTreeMap<String, Vec<StoredAffected>> = BTreeMap::new();
+    for release in releases {
+        for said in store.affected(&release, &names, at)? {
+            by_name.entry(said.affected.package.clone()).or_default().push(said);
+        }
     }
-    Ok(statements)
+    let repositories: Vec<&str> = repositories.into_iter().collect();
+    Ok(Statements { by_name, repositories: store.repository_cpes(&repositories, at)? })
 }
 
 fn rules_for(occurrence: &Occurrence) -> Option<&'static dyn Rules> {
@@ -92,16 +104,17 @@ fn rules_for(occurrence: &Occurrence) -> Option<&'static dyn Rules> {
 fn judge(occurrence: &Occurrence, statements: &Statements) -> Vec<Explanation> {
     let Some(rules) = rules_for(occurrence) else { return Vec::new() };
     let names: BTreeSet<&str> = rules.names(&occurrence.package).into_iter().map(|(_, name)| name).collect();
-    let said = names.into_iter().filter_map(|name| statements.get(name)).flatten();
-    said.filter_map(|said| {
-        let statement = Statement {
+    let said = names.into_iter().filter_map(|name| statements.by_name.get(name)).flatten();
+    let said: Vec<Statement<'_>> = said
+        .map(|said| Statement {
             feed: &said.feed,
             advisory: &said.advisory,
             vulnerability: &said.vulnerability,
             severity: (said.severity, &said.severity_word),
             affected: &said.affected,
-        };
-        rules.judge(&occurrence.package, &statement)
-    })
-    .collect()
+        })
+        .collect();
+    let products = Products::of(&occurrence.context, &statements.repositories);
+    let subject = Subject { package: &occurrence.package, context: &occurrence.context, products: &products };
+    rules.judge_all(&subject, &said)
 }

@@ -25,13 +25,26 @@ pub(crate) fn judge(
         PackageKind::Source => (&package.source_version, "source package"),
         PackageKind::Binary => (&package.version, "binary package"),
     };
+    let rule = format!("{distribution}: {word} name and version, in {scheme}'s order");
+    Some(explain(rule, scheme, installed, name, statement))
+}
+
+/// The explanation of `statement` on the installed version, by a rule that has found it to be about the package.
+pub(crate) fn explain(
+    rule: String,
+    scheme: Scheme,
+    installed: &str,
+    name: &str,
+    statement: &Statement<'_>,
+) -> Explanation {
+    let affected = statement.affected;
     let (state, comparison) = conclude(scheme, installed, statement);
     let (severity, severity_word) = match affected.severity {
         Some(severity) => (severity, affected.severity_word.as_str()),
         None if affected.severity_word.is_empty() => statement.severity,
         None => (statement.severity.0, affected.severity_word.as_str()),
     };
-    Some(Explanation {
+    Explanation {
         verdict: Verdict {
             vulnerability: statement.vulnerability.to_owned(),
             advisory: statement.advisory.to_owned(),
@@ -44,11 +57,11 @@ pub(crate) fn judge(
             state_word: affected.state_word.clone(),
             notice: affected.notice.clone(),
         },
-        rule: format!("{distribution}: {word} name and version, in {scheme}'s order"),
+        rule,
         comparison,
         matched_name: name.to_owned(),
         source_state: affected.state,
-    })
+    }
 }
 
 fn conclude(scheme: Scheme, installed: &str, statement: &Statement<'_>) -> (VerdictState, String) {

@@ -5,28 +5,41 @@
 //! One file a distribution; [`RULES`] is the one list. Nothing here knows images, stores or feeds' formats.
 #![forbid(unsafe_code)]
 
+mod almalinux;
 mod alpine;
+mod amazon;
+mod centos;
+mod class;
 mod cvss;
 mod debian;
 mod join;
 mod judge;
+mod oracle;
+mod products;
+mod redhat;
 mod release;
+mod rocky;
+mod rpm;
 mod severity;
 mod support;
 mod ubuntu;
 
-use limpid_model::{Affected, Distribution, Explanation, Package, PackageKind, PackageType, Severity};
+use limpid_model::{
+    Affected, Context, Distribution, Explanation, Package, PackageKind, PackageType, Severity,
+};
 use limpid_version::Scheme;
 
+pub use class::{PackageClass, class};
 pub use cvss::{CvssVersion, base_score};
 pub use join::join;
+pub use products::Products;
 pub use release::{context, release};
 pub use severity::{OPERATOR_FEED, OwnWord, severity};
 pub use support::support;
 
 /// Raised whenever a verdict on the same package and advisories would change. Verdicts of another version are
 /// computed again.
-pub const RULES_VERSION: u32 = 2;
+pub const RULES_VERSION: u32 = 3;
 
 /// An advisory's statement on a package, with what of the advisory a verdict needs.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +56,17 @@ pub struct Statement<'a> {
     pub affected: &'a Affected,
 }
 
+/// A package in its context.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The package version.
+    pub package: &'a Package,
+    /// Its context.
+    pub context: &'a Context,
+    /// The products that the context's repositories serve.
+    pub products: &'a Products,
+}
+
 /// How the packages of a distribution are judged.
 pub trait Rules: Send + Sync {
     /// The distribution's id, as os-release has it.
@@ -56,6 +80,11 @@ pub trait Rules: Send + Sync {
     /// The names under which advisories may speak of a package.
     fn names<'a>(&self, package: &'a Package) -> Vec<(PackageKind, &'a str)>;
 
+    /// The releases, as advisories write them, whose statements count for packages of `release`.
+    fn releases(&self, release: &str) -> Vec<String> {
+        vec![release.to_owned()]
+    }
+
     /// What the feeds' silence leaves open for a release, if it is more than a new vulnerability's first hours.
     fn blind_spot(&self, release: &str) -> Option<&'static str> {
         let _ = release;
@@ -66,15 +95,38 @@ pub trait Rules: Send + Sync {
     fn judge(&self, package: &Package, statement: &Statement<'_>) -> Option<Explanation> {
         judge::judge(self.distribution(), self.scheme(), &self.names(package), package, statement)
     }
+
+    /// The verdicts of all that is said of a package. Where statements must be seen together, or with the context,
+    /// to tell which of them are about the package, a distribution does so here.
+    fn judge_all(&self, subject: &Subject<'_>, statements: &[Statement<'_>]) -> Vec<Explanation> {
+        statements.iter().filter_map(|statement| self.judge(subject.package, statement)).collect()
+    }
 }
 
 /// Every distribution whose packages can be judged.
-pub static RULES: &[&dyn Rules] = &[&alpine::Alpine, &debian::Debian, &ubuntu::Ubuntu];
+pub static RULES: &[&dyn Rules] = &[
+    &alpine::Alpine,
+    &debian::Debian,
+    &ubuntu::Ubuntu,
+    &redhat::RedHat,
+    &centos::CentOs,
+    &almalinux::AlmaLinux,
+    &rocky::Rocky,
+    &oracle::Oracle,
+    &amazon::Amazon,
+];
 
 /// The rules for a kind of package in a release (`debian:12`), if there are any.
 pub fn rules_for(release: &str, kind: PackageType) -> Option<&'static dyn Rules> {
     let id = release.split(':').next().unwrap_or_default();
     RULES.iter().copied().find(|rules| rules.distribution() == id && rules.package_type() == kind)
+}
+
+/// The releases whose statements count for packages of `release`; itself where there are no rules for it.
+pub fn releases_for(release: &str) -> Vec<String> {
+    let id = release.split(':').next().unwrap_or_default();
+    let rules = RULES.iter().find(|rules| rules.distribution() == id);
+    rules.map_or_else(|| vec![release.to_owned()], |rules| rules.releases(release))
 }
 
 /// The distribution's name for people (`Debian 12 (bookworm)`), for messages.

@@ -15,6 +15,7 @@ pub fn release(distribution: &Distribution) -> String {
         "alpine" if version.contains('_') || version == "edge" => "alpine:edge".to_owned(),
         "alpine" if parts.len() >= 2 => format!("alpine:{}.{}", parts[0], parts[1]),
         _ if version.is_empty() => id.to_owned(),
+        "rhel" | "centos" | "almalinux" | "rocky" | "ol" => format!("{id}:{}", parts[0]),
         _ => format!("{id}:{version}"),
     }
 }
@@ -65,6 +66,10 @@ mod tests {
             ("alpine", "3.21_alpha20240606", "", "alpine:edge"),
             ("wolfi", "20230201", "", "wolfi:20230201"),
             ("arch", "", "", "arch"),
+            ("rhel", "9.4", "", "rhel:9"),
+            ("centos", "7", "", "centos:7"),
+            ("ol", "8.10", "", "ol:8"),
+            ("amzn", "2018.03", "", "amzn:2018.03"),
         ] {
             assert_eq!(release(&named(id, version, code_name)), expected);
         }

@@ -1,0 +1,153 @@
+//! Products of Red Hat, which its advisories speak of and which an image's repositories serve.
+//!
+//! A statement on a product (`cpe:/a:redhat:openshift:4`) holds for every product that it is a prefix of, at the
+//! boundary of a part or of a version (`cpe:/a:redhat:openshift:4.13::el8`): so Red Hat's own scanner guide and Clair
+//! read the patterns. Whether the CPE says operating system (`/o`) or application (`/a`) is of no matter: the state
+//! of what is not fixed is said of the release as a whole. The minor release of `enterprise_linux` is none
+//! either: without a support stream, which is a product of its own, a release moves on from minor to minor.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use limpid_model::Context;
+
+/// The products that a context's repositories serve.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Products {
+    cpes: BTreeSet<String>,
+    /// Repositories whose products are not known.
+    unknown: Vec<String>,
+    /// Whether the image names any repository.
+    is_named: bool,
+}
+
+impl Products {
+    /// The products of a context's repositories by a map of what each serves. A repository may be named by its
+    /// CPE itself.
+    pub fn of(context: &Context, map: &BTreeMap<String, BTreeSet<String>>) -> Self {
+        let mut products = Self { is_named: !context.repositories.is_empty(), ..Self::default() };
+        for repository in &context.repositories {
+            if repository.starts_with("cpe:/") {
+                products.cpes.insert(repository.clone());
+            } else if let Some(cpes) = map.get(repository) {
+                products.cpes.extend(cpes.iter().cloned());
+            } else {
+                products.unknown.push(repository.clone());
+            }
+        }
+        products
+    }
+
+    /// Whether what is said of the product `cpe` holds here, for packages of the release `rhel:MAJOR`.
+    pub(crate) fn include(&self, cpe: &str, major: &str) -> bool {
+        let said = split(cpe);
+        let is_main = said.product == "enterprise_linux" && major_of(said.version) == major;
+        if is_main && self.is_guessed() {
+            return true;
+        }
+        self.cpes.iter().any(|cpe| {
+            let served = split(cpe);
+            if is_main && served.product == said.product && major_of(served.version) == major {
+                return is_prefix(said.rest, served.rest);
+            }
+            is_prefix(said.whole, served.whole)
+        })
+    }
+
+    /// Whether the main products of the release are taken for want of better knowledge.
+    fn is_guessed(&self) -> bool {
+        self.cpes.is_empty() || !self.unknown.is_empty()
+    }
+
+    /// What the products rest on, for the evidence.
+    pub(crate) fn basis(&self) -> String {
+        match (self.is_named, self.unknown.first()) {
+            (false, _) => {
+                "the image names no repositories, so the release's main products are taken".to_owned()
+            }
+            (true, Some(unknown)) => format!(
+                "the products of repository {unknown} are not known, so the release's main products are taken too"
+            ),
+            (true, None) => "a product of the image's repositories".to_owned(),
+        }
+    }
+}
+
+struct Cpe<'a> {
+    /// Vendor and all that follows.
+    whole: &'a str,
+    product: &'a str,
+    version: &'a str,
+    /// What follows the version.
+    rest: &'a str,
+}
+
+fn split(cpe: &str) -> Cpe<'_> {
+    // `cpe:/a:redhat:enterprise_linux:9::appstream`
+    let whole = cpe.splitn(3, ':').nth(2).unwrap_or_default().trim_end_matches(':');
+    let mut parts = whole.splitn(4, ':');
+    let (_, product) = (parts.next(), parts.next().unwrap_or_default());
+    let (version, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    Cpe { whole, product, version, rest }
+}
+
+fn major_of(version: &str) -> &str {
+    version.split('.').next().unwrap_or_default()
+}
+
+fn is_prefix(prefix: &str, whole: &str) -> bool {
+    whole
+        .strip_prefix(prefix)
+        .is_some_and(|rest| prefix.is_empty() || rest.is_empty() || rest.starts_with([':', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn products(repositories: &[&str]) -> Products {
+        let context = Context {
+            release: "rhel:9".into(),
+            repositories: repositories.iter().map(|name| (*name).to_owned()).collect(),
+            ..Context::default()
+        };
+        let map = [
+            ("baseos", "cpe:/o:redhat:enterprise_linux:9::baseos"),
+            ("appstream", "cpe:/a:redhat:enterprise_linux:9::appstream"),
+            ("eus", "cpe:/a:redhat:rhel_eus:9.2::appstream"),
+            ("openshift", "cpe:/a:redhat:openshift:4.13::el9"),
+            ("ten", "cpe:/o:redhat:enterprise_linux:10.0::baseos"),
+        ];
+        let map = map.map(|(name, cpe)| (name.to_owned(), BTreeSet::from([cpe.to_owned()]))).into();
+        Products::of(&context, &map)
+    }
+
+    #[test]
+    fn a_prefix_holds_for_what_it_begins() {
+        let ubi = products(&["baseos", "appstream"]);
+        assert!(ubi.include("cpe:/o:redhat:enterprise_linux:9", "9"));
+        assert!(ubi.include("cpe:/a:redhat:enterprise_linux:9::appstream", "9"));
+        assert!(!ubi.include("cpe:/a:redhat:enterprise_linux:9::crb", "9"));
+        assert!(!ubi.include("cpe:/a:redhat:rhel_eus:9.2::appstream", "9"));
+        assert!(!ubi.include("cpe:/o:redhat:enterprise_linux:8", "8"));
+        assert!(!ubi.include("cpe:/a:redhat:openshift:4", "9"));
+        let openshift = products(&["openshift"]);
+        assert!(openshift.include("cpe:/a:redhat:openshift:4", "9"));
+        assert!(openshift.include("cpe:/a:redhat:openshift:4.13::el9", "9"));
+        assert!(!openshift.include("cpe:/a:redhat:openshift:4.1", "9"));
+        assert!(!openshift.include("cpe:/o:redhat:enterprise_linux:9", "9"));
+        assert!(products(&["eus"]).include("cpe:/a:redhat:rhel_eus:9.2::appstream", "9"));
+        assert!(products(&["ten"]).include("cpe:/o:redhat:enterprise_linux:10.1", "10"));
+        assert!(products(&["cpe:/a:redhat:openshift:4.13::el9"]).include("cpe:/a:redhat:openshift:4", "9"));
+    }
+
+    #[test]
+    fn without_knowledge_the_main_products_are_taken() {
+        for unknown in [products(&[]), products(&["nobody-knows"])] {
+            assert!(unknown.include("cpe:/a:redhat:enterprise_linux:9::crb", "9"));
+            assert!(unknown.include("cpe:/o:redhat:enterprise_linux:9", "9"));
+            assert!(!unknown.include("cpe:/a:redhat:rhel_eus:9.2::appstream", "9"));
+            assert!(!unknown.include("cpe:/a:redhat:openshift:4", "9"));
+            assert!(unknown.basis().contains("main products"));
+        }
+    }
+}
