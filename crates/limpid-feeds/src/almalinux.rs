@@ -174,3 +174,42 @@ fn fixed(package: &Package<'_>, release: &str) -> FixedPackage {
 fn date(seconds: Option<i64>) -> String {
     seconds.and_then(|at| Timestamp::from_second(at).ok()).map(|at| at.to_string()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use limpid_model::Advisory;
+
+    fn parse(text: &str) -> Result<(Vec<Advisory>, ParseSummary), FeedError> {
+        let mut found = Vec::new();
+        let document = &AlmaLinux.documents("almalinux:8")[0];
+        let summary = AlmaLinux.parse(document, &mut text.as_bytes(), &Limits::default(), &mut |advisory| {
+            found.push(advisory);
+            Ok(())
+        })?;
+        Ok((found, summary))
+    }
+
+    const ERRATA: &str = r#"{"schema_version":"1.0","data":[{"id":"ALBA-1","type":"bugfix"},7,
+        {"id":"ALSA-2","type":"security","severity":"Moderate","issued_date":1572983623,"updated_date":1651142818,"description":"d",
+         "packages":[{"name":"a","epoch":"3","version":"1","release":"2.module_el8","arch":"x86_64","module":"m:10.3:80:c5:x86_64"},
+                     {"name":"a","epoch":"3","version":"1","release":"2.module_el8","arch":"aarch64","module":"m:10.3:80:c5:aarch64"},
+                     {"name":"a","epoch":"3","version":"1","release":"2.module_el8","arch":"src","module":"m:10.3:80:c5:src"}],
+         "references":[{"id":"CVE-2019-1","type":"cve","href":"h"},{"id":"ALSA-2","type":"self","href":"https://a.example"}]}]}"#;
+
+    #[test]
+    fn errata_name_builds_with_their_module() {
+        let (found, summary) = parse(ERRATA).unwrap();
+        assert_eq!((found.len(), found[0].id.as_str()), (1, "CVE-2019-1"));
+        let rows = &found[0].affected;
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].fixed.as_str(), rows[0].module.as_str()), ("3:1-2.module_el8", "m:10.3"));
+        assert_eq!((rows[0].arches.len(), rows[0].release.as_str()), (2, "almalinux:8"));
+        assert_eq!((rows[0].notice.as_str(), found[0].details.links.len()), ("ALSA-2", 1));
+        assert_eq!(found[0].details.published, "2019-11-05T19:53:43Z");
+        assert_eq!((summary.records, summary.skipped.values().sum::<u64>()), (3, 2));
+        for cut in (0..ERRATA.len()).step_by(37) {
+            assert!(parse(&ERRATA[..cut]).is_err(), "{cut}");
+        }
+    }
+}
