@@ -183,10 +183,11 @@ mod tests {
     fn parse(text: &str) -> Result<(Vec<Advisory>, ParseSummary), FeedError> {
         let mut found = Vec::new();
         let document = &AlmaLinux.documents("almalinux:8")[0];
-        let summary = AlmaLinux.parse(document, &mut text.as_bytes(), &Limits::default(), &mut |advisory| {
-            found.push(advisory);
-            Ok(())
-        })?;
+        let summary =
+            AlmaLinux.parse(document, &mut text.as_bytes(), &Limits::default(), &mut |advisory| {
+                found.push(advisory);
+                Ok(())
+            })?;
         Ok((found, summary))
     }
 

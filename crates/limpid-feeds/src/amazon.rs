@@ -66,6 +66,10 @@ impl Feed for Amazon {
             .then(|| Document::new("2/extras-catalog", format!("{CDN}/2/extras-catalog.json")))
     }
 
+    fn all_catalogs(&self) -> Vec<Document> {
+        self.catalog("amzn:2").into_iter().collect()
+    }
+
     fn catalogued(&self, document: &Document, content: &[u8]) -> Result<Vec<Document>, FeedError> {
         let malformed =
             |reason: String| FeedError::Malformed { document: document.name.clone(), offset: 0, reason };

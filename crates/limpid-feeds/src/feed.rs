@@ -97,6 +97,11 @@ pub trait Feed: Send + Sync {
         None
     }
 
+    /// The catalogs of all releases.
+    fn all_catalogs(&self) -> Vec<Document> {
+        Vec::new()
+    }
+
     /// The documents that the content of a [catalog](Self::catalog) names.
     fn catalogued(&self, _catalog: &Document, _content: &[u8]) -> Result<Vec<Document>, FeedError> {
         Ok(Vec::new())

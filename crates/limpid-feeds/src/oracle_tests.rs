@@ -37,11 +37,16 @@ fn criteria_hold_for_what_stands_within_them() {
     assert_eq!(found.len(), 2);
     assert_eq!(found[0].details.cvss[0].vector, "CVSS:3.1/AV:L/AC:L");
     assert_eq!(found[1].details.cvss[0].vector, "AV:N/AC:M");
-    assert_eq!((found[0].details.severity_word.as_str(), found[0].details.published.as_str()), ("IMPORTANT", "2023-05-15T00:00:00Z"));
+    assert_eq!(
+        (found[0].details.severity_word.as_str(), found[0].details.published.as_str()),
+        ("IMPORTANT", "2023-05-15T00:00:00Z")
+    );
     let rows: Vec<_> = found[0]
         .affected
         .iter()
-        .map(|row| format!("{} {} {} {} {}", row.package, row.release, row.fixed, row.arches.join(","), row.module))
+        .map(|row| {
+            format!("{} {} {} {} {}", row.package, row.release, row.fixed, row.arches.join(","), row.module)
+        })
         .collect();
     assert_eq!(
         rows,

@@ -13,7 +13,12 @@ fn document(vulnerability: &str) -> String {
         ("curl-0:7.76.1-26.el9_3.2.x86_64", format!("{RPM}/curl@7.76.1-26.el9_3.2?arch=x86_64")),
         ("curl-0:7.76.1-26.el9_3.2.aarch64", format!("{RPM}/curl@7.76.1-26.el9_3.2?arch=aarch64")),
         ("curl-0:7.76.1-26.el9_3.2.src", format!("{RPM}/curl@7.76.1-26.el9_3.2?arch=src")),
-        ("perl-X-1:0.78-11.module+el8.6.0+1.x86_64::perl-X:0.78", format!("{RPM}/perl-X@0.78-11.module%2Bel8.6.0%2B1?arch=x86_64&epoch=1&rpmmod=perl-X:0.78:8060:51")),
+        (
+            "perl-X-1:0.78-11.module+el8.6.0+1.x86_64::perl-X:0.78",
+            format!(
+                "{RPM}/perl-X@0.78-11.module%2Bel8.6.0%2B1?arch=x86_64&epoch=1&rpmmod=perl-X:0.78:8060:51"
+            ),
+        ),
         ("curl.src", format!("{RPM}/curl?arch=src")),
         ("libcurl", format!("{RPM}/libcurl")),
         ("rhel9/curl@sha256:00_amd64", "pkg:oci/curl@sha256:00?arch=amd64".to_owned()),
@@ -99,7 +104,10 @@ fn a_fix_is_one_row_for_each_product_and_package() {
         .iter()
         .map(|row| {
             let arches = row.arches.join(",");
-            format!("{} {} {} {} {arches} {} {}", row.package, row.release, row.channel, row.fixed, row.module, row.notice)
+            format!(
+                "{} {} {} {} {arches} {} {}",
+                row.package, row.release, row.channel, row.fixed, row.module, row.notice
+            )
         })
         .collect();
     assert_eq!(
@@ -164,7 +172,8 @@ fn an_archive_is_read_and_what_is_damaged_in_it_is_counted() {
     let other = good.replace("csaf_vex", "csaf_security_advisory");
     let deep = format!("{{\"document\":{}1{}}}", "[".repeat(1000), "]".repeat(1000));
     let archive = tar_of(&[&good, "{", &other, &deep, ""]);
-    let (found, summary) = parse_bytes(&zstd::encode_all(&archive[..], 1).unwrap(), &Limits::default()).unwrap();
+    let (found, summary) =
+        parse_bytes(&zstd::encode_all(&archive[..], 1).unwrap(), &Limits::default()).unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(summary.skipped["document is not of the known shape"], 3);
     assert_eq!(summary.skipped["document is not of category csaf_vex"], 1);

@@ -5,10 +5,11 @@ fn parse(text: &str) -> Result<(Vec<Advisory>, ParseSummary), FeedError> {
     let mut found = Vec::new();
     let document = Document::new("2/core", "");
     let origin = Origin { release: "amzn:2".into(), channel: "extras/x".into() };
-    let summary = super::parse(&origin, &document, &mut text.as_bytes(), &Limits::default(), &mut |advisory| {
-        found.push(advisory);
-        Ok(())
-    })?;
+    let summary =
+        super::parse(&origin, &document, &mut text.as_bytes(), &Limits::default(), &mut |advisory| {
+            found.push(advisory);
+            Ok(())
+        })?;
     Ok((found, summary))
 }
 
@@ -38,7 +39,10 @@ fn an_update_becomes_an_advisory_for_each_vulnerability() {
     let details = &found[0].details;
     assert_eq!((details.severity, details.severity_word.as_str()), (Severity::High, "important"));
     assert_eq!((details.description.as_str(), details.links.len()), ("a < b", 1));
-    assert_eq!((details.published.as_str(), details.modified.as_str()), ("2023-02-17T20:41:00Z", "2023-02-22T23:22:00Z"));
+    assert_eq!(
+        (details.published.as_str(), details.modified.as_str()),
+        ("2023-02-17T20:41:00Z", "2023-02-22T23:22:00Z")
+    );
     let rows: Vec<_> = found[0]
         .affected
         .iter()

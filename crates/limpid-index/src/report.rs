@@ -179,7 +179,7 @@ fn coverage(
         }
     }
     let problems = image.problems.clone();
-    let answered = !feeds.is_empty();
+    let answered = feeds.values().any(|feed| feed.revision > 0);
     let standing = if packages.is_empty() || image.distribution.is_none() || !answered {
         Standing::None
     } else if problems.is_empty() && unmatched.is_empty() && feeds.values().all(|feed| feed.error.is_empty())
@@ -234,6 +234,9 @@ fn feeds_for(
         }
         feeds.insert((feed.to_owned(), state.key.document.clone()), feed_use(&state));
     }
+    for state in never_read(store, release, rules)? {
+        feeds.insert((state.key.feed.clone(), state.key.document.clone()), feed_use(&state));
+    }
     Ok(match (published, own) {
         (true, _) => match rules.blind_spot(release) {
             Some(blind_spot) => Err(format!("{kind} packages of {release}: {blind_spot}")),
@@ -277,6 +280,30 @@ fn enrichment(store: &dyn Store, at: u64) -> Result<Vec<FeedUse>, Error> {
         }
     }
     Ok(uses.into_values().collect())
+}
+
+/// The documents that are wanted for the release and could not be read, not even once: what they say is missing.
+fn never_read(
+    store: &dyn Store,
+    release: &str,
+    rules: &dyn limpid_match::Rules,
+) -> Result<Vec<FeedState>, Error> {
+    let mut states = store.feeds()?;
+    states.retain(|state| {
+        let Some(feed) = limpid_feeds::feed_named(&state.key.feed) else { return false };
+        let name = state.key.document.as_str();
+        let is_listed = || feed.documents(release).iter().any(|document| document.name == name);
+        // What a catalog names lies beside it.
+        let is_catalogued = || {
+            let catalog = feed.catalog(release);
+            catalog.is_some_and(|catalog| catalog.name.split('/').next() == name.split('/').next())
+        };
+        state.succeeded_at == 0
+            && !state.error.is_empty()
+            && rules.feeds().contains(&feed.name())
+            && (is_listed() || is_catalogued())
+    });
+    Ok(states)
 }
 
 fn feed_use(state: &FeedState) -> FeedUse {

@@ -176,8 +176,11 @@ impl Updater<'_> {
         for feed in limpid_feeds::FEEDS.iter().copied() {
             let small = selection.small_enrichment && feed.enriches() && feed.is_small();
             if small || selection.feeds.contains(feed.name()) {
-                let documents = feed.documents_in(year).into_iter();
-                wanted.extend(documents.map(|document| (Source::Advisories(feed), document)));
+                let mut documents = feed.documents_in(year);
+                for catalog in feed.all_catalogs() {
+                    documents.extend(self.catalogued(feed, &catalog, &mut failed)?);
+                }
+                wanted.extend(documents.into_iter().map(|document| (Source::Advisories(feed), document)));
             }
         }
         for feed in limpid_feeds::SCORE_FEEDS.iter().copied() {

@@ -21,6 +21,10 @@ pub(crate) fn coverage(report: &Report, style: Style) -> String {
         line("feed", "none".to_owned());
     }
     for feed in &coverage.feeds {
+        if feed.date.is_empty() && !feed.error.is_empty() {
+            line("feed", format!("{}, never read: {}", feed.name, feed.error));
+            continue;
+        }
         let mut value = format!("{}, revision {}, data of {}", feed.name, feed.revision, feed.date);
         if feed.date.is_empty() {
             value = format!("{}, no data", feed.name);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use limpid_feeds::RepositoryCpes;
 use limpid_model::Severity;
 use limpid_report::terminal::printable;
 use limpid_store::{FeedState, Store as _};
@@ -55,9 +56,13 @@ fn describe(text: &mut String, (state, counts): &Known) {
     }
     line("revision", &state.revision.to_string());
     let all: u64 = counts.iter().map(|(_, count)| count).sum();
+    let is_scored = limpid_feeds::score_feed_named(&state.key.feed).is_some();
     let mut records = match (state.records, all) {
         (0, advisories) => format!("{advisories} advisories"),
-        (scores, 0) => format!("{scores} scores"),
+        (products, _) if state.key.feed == RepositoryCpes::NAME => {
+            format!("{products} products of repositories")
+        }
+        (scores, 0) if is_scored => format!("{scores} scores"),
         (ranges, _) => format!("{ranges} affected ranges"),
     };
     if all > 0 {

@@ -35,8 +35,9 @@ fn update(session: &Session<'_>, arguments: &FeedsUpdate) -> Result<Exit, Error>
 fn selection(session: &Session<'_>, arguments: &FeedsUpdate) -> Result<Selection, Error> {
     let mut selection = Selection::default();
     for name in &arguments.names {
-        let is_feed =
-            limpid_feeds::feed_named(name).is_some() || limpid_feeds::score_feed_named(name).is_some();
+        let is_feed = limpid_feeds::feed_named(name).is_some()
+            || limpid_feeds::score_feed_named(name).is_some()
+            || name == limpid_feeds::RepositoryCpes::NAME;
         if is_feed {
             selection.feeds.insert(name.clone());
         } else if limpid_feeds::feeds_for(name).next().is_some() {
@@ -69,6 +70,7 @@ fn selection(session: &Session<'_>, arguments: &FeedsUpdate) -> Result<Selection
 fn all_feeds() -> impl Iterator<Item = String> {
     let advisories = limpid_feeds::FEEDS.iter().map(|feed| feed.name().to_owned());
     let scores = limpid_feeds::SCORE_FEEDS.iter().map(|feed| feed.name().to_owned());
+    let maps = [limpid_feeds::RepositoryCpes::NAME.to_owned()];
     // A user's own advisories are imported, not fetched.
-    advisories.chain(scores).filter(|name| name != limpid_feeds::LOCAL_FEED)
+    advisories.chain(scores).chain(maps).filter(|name| name != limpid_feeds::LOCAL_FEED)
 }
