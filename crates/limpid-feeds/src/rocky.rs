@@ -13,8 +13,8 @@ use crate::updateinfo::{self, Origin};
 
 const BASE: &str = "https://dl.rockylinux.org/pub/rocky";
 const MAJORS: [&str; 3] = ["8", "9", "10"];
-/// Where the packages of images come from.
-const REPOSITORIES: [&str; 2] = ["BaseOS", "AppStream"];
+/// Where the packages of images come from. The third is called PowerTools in release 8.
+const REPOSITORIES: [&str; 3] = ["BaseOS", "AppStream", "CRB"];
 
 /// Rocky Linux's errata, one document for each release and repository.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,7 @@ impl Feed for Rocky {
             return Vec::new();
         };
         let document = |repository: &str| {
+            let repository = if (major, repository) == ("8", "CRB") { "PowerTools" } else { repository };
             let url = format!("{BASE}/{major}/{repository}/x86_64/os/repodata/repomd.xml");
             Document::new(format!("{major}/{repository}"), url)
         };

@@ -67,11 +67,25 @@ impl Session<'_> {
                 _ if is_enrichment(&updated.key.feed) => self.warn(&failure),
                 _ => {
                     let concerned = selection.releases.iter().filter(|release| needs(release, &updated.key));
-                    without_data.extend(concerned.map(|release| (release.clone(), failure.clone())));
+                    let mut concerned: Vec<&String> = concerned.collect();
+                    concerned.retain(|release| !self.has_other_data(release, &updated.key));
+                    if concerned.is_empty() {
+                        // One repository of several, or a map without which main products are taken: coverage shows it.
+                        self.warn(&failure);
+                    }
+                    without_data.extend(concerned.into_iter().map(|release| (release.clone(), failure.clone())));
                 }
             }
         }
         Ok(without_data)
+    }
+
+    /// Whether the store has data from another document of the same feed for the release.
+    fn has_other_data(&self, release: &str, key: &FeedKey) -> bool {
+        let states = self.store.feeds().unwrap_or_default();
+        states.iter().any(|state| {
+            state.key.feed == key.feed && state.succeeded_at > 0 && needs(release, &state.key)
+        })
     }
 
     /// Fetches the CVE records of vulnerabilities of which nobody names a severity; whether any were asked for. What
