@@ -6,10 +6,11 @@ use limpid_model::{Advisory, AdvisoryDetails};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a document after decompression. It bounds time, not memory: nothing keeps them.
-    /// Debian's tracker is 70 MB, Ubuntu's archive some gigabytes.
+    /// Debian's tracker is 70 MB, Ubuntu's archive some gigabytes, Red Hat's some twenty.
     pub decoded_bytes_max: u64,
     /// Bytes of one record (one JSON value, one archive member): what is held at once. The largest that
-    /// upstreams publish are kernel records of a few megabytes.
+    /// upstreams publish are kernel records of a few megabytes, and Red Hat's on what is in every product, of some
+    /// tens.
     pub record_bytes_max: usize,
     /// Records of a document. Ubuntu has some 60,000, Debian's tracker 200,000.
     pub records_max: u64,
@@ -28,8 +29,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            decoded_bytes_max: 16 << 30,
-            record_bytes_max: 16 << 20,
+            decoded_bytes_max: 64 << 30,
+            record_bytes_max: 64 << 20,
             records_max: 10_000_000,
             ids_per_record_max: 10_000,
             affected_per_record_max: 1_000_000,

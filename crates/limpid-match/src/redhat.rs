@@ -174,7 +174,10 @@ mod tests {
             state: AffectedState::WillNotFix,
             ..Affected::default()
         };
-        assert_eq!(states("7.76.1-1.el9", &[], &[open.clone()]), [(VerdictState::WillNotFix, String::new())]);
+        assert_eq!(
+            states("7.76.1-1.el9", &[], std::slice::from_ref(&open)),
+            [(VerdictState::WillNotFix, String::new())]
+        );
         let said = [open, row(MAIN, "", "7.76.1-0.el9")];
         assert_eq!(states("7.76.1-1.el9", &[], &said)[0].0, VerdictState::FixedAlready);
     }

@@ -73,7 +73,8 @@ impl Session<'_> {
                         // One repository of several, or a map without which main products are taken: coverage shows it.
                         self.warn(&failure);
                     }
-                    without_data.extend(concerned.into_iter().map(|release| (release.clone(), failure.clone())));
+                    without_data
+                        .extend(concerned.into_iter().map(|release| (release.clone(), failure.clone())));
                 }
             }
         }
@@ -83,9 +84,9 @@ impl Session<'_> {
     /// Whether the store has data from another document of the same feed for the release.
     fn has_other_data(&self, release: &str, key: &FeedKey) -> bool {
         let states = self.store.feeds().unwrap_or_default();
-        states.iter().any(|state| {
-            state.key.feed == key.feed && state.succeeded_at > 0 && needs(release, &state.key)
-        })
+        states
+            .iter()
+            .any(|state| state.key.feed == key.feed && state.succeeded_at > 0 && needs(release, &state.key))
     }
 
     /// Fetches the CVE records of vulnerabilities of which nobody names a severity; whether any were asked for. What

@@ -12,6 +12,7 @@ mod references;
 mod registry;
 mod revisions;
 mod rpm;
+mod rpm_feeds;
 mod scan;
 mod store;
 
