@@ -110,7 +110,7 @@ impl View<'_> {
             for (path, record) in self.records(*extractor) {
                 let Record::Packages(packages) = record else { continue };
                 for package in packages {
-                    let context = limpid_match::context(distribution, &package);
+                    let context = limpid_match::context(distribution, &package, &[]);
                     let occurrence = Occurrence { package, context, owner: Owner::default() };
                     set.entry(occurrence).or_insert_with(|| path.clone());
                 }

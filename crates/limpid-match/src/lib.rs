@@ -7,8 +7,10 @@
 
 mod alpine;
 mod debian;
+mod distributions;
 mod join;
 mod judge;
+mod provenance;
 mod release;
 mod support;
 mod ubuntu;
@@ -16,13 +18,15 @@ mod ubuntu;
 use limpid_model::{Affected, Distribution, Explanation, Package, PackageKind, PackageType, Severity};
 use limpid_version::Scheme;
 
+pub use distributions::{DISTRIBUTIONS, Granularity, KnownDistribution, known_distribution, parents};
 pub use join::join;
+pub use provenance::{Provenance, provenance};
 pub use release::{context, release};
 pub use support::support;
 
 /// Raised whenever a verdict on the same package and advisories would change. Verdicts of another version are
 /// computed again.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;
 
 /// An advisory's statement on a package, with what of the advisory a verdict needs.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +54,12 @@ pub trait Rules: Send + Sync {
     /// The names under which advisories may speak of a package.
     fn names<'a>(&self, package: &'a Package) -> Vec<(PackageKind, &'a str)>;
 
-    /// The verdict on `package`, with its reasons; `None` if the statement is not about it.
+    /// The verdict on `package`, with its reasons; `None` if the statement is not about it. What a distribution's
+    /// feed says is not about a third party's package of the same name; an advisory of the user's own may be.
     fn judge(&self, package: &Package, statement: &Statement<'_>) -> Option<Explanation> {
+        if self.feeds().contains(&statement.feed) && provenance::is_third_party(package) {
+            return None;
+        }
         judge::judge(self.distribution(), self.scheme(), &self.names(package), package, statement)
     }
 }

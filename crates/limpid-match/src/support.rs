@@ -3,7 +3,12 @@
 //! Sources, read in 2026: Debian <https://wiki.debian.org/DebianReleases> and <https://wiki.debian.org/LTS>,
 //! Ubuntu <https://ubuntu.com/about/release-cycle>, Alpine <https://alpinelinux.org/releases/>.
 
+mod enterprise;
+mod suse;
+
 use limpid_model::Support;
+
+use crate::distributions::{Granularity, known_distribution};
 
 /// A release, the last day of its regular support, and the programme that goes on, with its last day.
 struct Lifetime {
@@ -58,15 +63,24 @@ const LIFETIMES: &[Lifetime] = &[
     lifetime("alpine:3.23", "2027-11-01", None),
 ];
 
-/// Releases without an end: they roll.
+/// Every table: this file's, and one a family.
+const TABLES: &[&[Lifetime]] = &[LIFETIMES, enterprise::LIFETIMES, suse::LIFETIMES];
+
+fn lifetimes() -> impl Iterator<Item = &'static Lifetime> {
+    TABLES.iter().copied().flatten()
+}
+
+/// Releases without an end: they roll. So do distributions that have no releases at all.
 const ROLLING: &[&str] = &["debian:sid", "debian:14", "debian:15", "alpine:edge"];
 
 /// Whether `release` is supported on `today` (`YYYY-MM-DD`).
 pub fn support(release: &str, today: &str) -> Support {
-    if ROLLING.contains(&release) {
+    let rolls = known_distribution(release)
+        .is_some_and(|known| known.granularity == Granularity::Rolling && !known.kinds.is_empty());
+    if rolls || ROLLING.contains(&release) {
         return Support::Supported { until: None };
     }
-    let Some(lifetime) = LIFETIMES.iter().find(|lifetime| lifetime.release == release) else {
+    let Some(lifetime) = lifetimes().find(|lifetime| lifetime.release == release) else {
         return Support::Unknown;
     };
     // Dates of this form order as texts.
@@ -90,6 +104,11 @@ mod tests {
         assert!(matches!(support("debian:12", "2026-06-11"), Support::Extended { .. }));
         assert_eq!(support("debian:7", "2026-11-24"), Support::EndOfLife { since: "2018-05-31".into() });
         assert_eq!(support("alpine:3.7", "2026-11-24"), Support::EndOfLife { since: "2019-11-01".into() });
+        assert!(matches!(support("rhel:8", "2026-11-24"), Support::Supported { .. }));
+        assert!(matches!(support("sles:15.5", "2026-11-24"), Support::Extended { .. }));
+        assert!(matches!(support("amzn:2", "2026-11-24"), Support::EndOfLife { .. }));
+        assert_eq!(support("wolfi", "2026-11-24"), Support::Supported { until: None });
+        assert_eq!(support("bottlerocket", "2026-11-24"), Support::Unknown);
         assert_eq!(support("debian:sid", "2026-11-24"), Support::Supported { until: None });
         assert_eq!(support("plan9:4", "2026-11-24"), Support::Unknown);
     }
@@ -97,7 +116,8 @@ mod tests {
     #[test]
     fn every_date_is_a_date_and_programmes_end_last() {
         let date = |text: &str| text.len() == 10 && text.bytes().filter(|b| *b == b'-').count() == 2;
-        for lifetime in LIFETIMES {
+        for lifetime in lifetimes() {
+            assert_eq!(lifetimes().filter(|other| other.release == lifetime.release).count(), 1);
             assert!(date(lifetime.regular), "{}", lifetime.release);
             if let Some((_, until)) = lifetime.extended {
                 assert!(date(until) && until > lifetime.regular, "{}", lifetime.release);
