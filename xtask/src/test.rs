@@ -20,6 +20,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zstd", "/usr/bin/zstd"),
     ("xz-utils", "/usr/bin/xz"),
     ("rpm", "/usr/bin/rpm"),
+    // Makes real databases of Arch Linux's.
+    ("pacman-package-manager", "/usr/bin/pacman"),
 ];
 
 /// Images that are built from the shared recipes, with the part of the recipe that makes them.

@@ -14,24 +14,45 @@
 mod apk;
 mod apt_sources;
 mod assignments;
+mod chisel;
 mod collector;
+mod content_manifests;
 mod deb822;
 pub mod distribution;
 mod dpkg;
+mod dpkg_files;
 mod extractor;
+mod kernel;
+mod opkg;
 mod os_release;
 pub mod ownership;
+mod pacman;
+mod portage;
 mod release_files;
 mod releases;
 
-pub use collector::{EntryKind, LayerCollector, Target};
-pub use extractor::{Anchor, ExtractError, Extracted, Extractor};
+pub use collector::{EntryKind, LayerCollector, Target, WINDOWS_DIRECTORIES};
+pub use extractor::{Anchor, ExtractError, Extracted, Extractor, ListedFor};
 
-/// Every extractor. This is the one list.
+/// Every extractor. This is the one list. Where two list the same package, the first counts: `chisel`, which knows
+/// less of a package than dpkg's own database, stands behind it.
 pub static EXTRACTORS: &[&dyn Extractor] = &[
     &dpkg::DpkgStatus,
     &dpkg::DpkgStatusDirectory,
+    &dpkg_files::DpkgFileList,
+    &dpkg_files::DpkgStatusDirectoryFileList,
+    &chisel::ChiselManifest,
     &apk::ApkInstalled,
+    &pacman::PacmanDescription,
+    &pacman::PacmanFileList,
+    &portage::PortagePackage,
+    &portage::PortageContents,
+    &opkg::OpkgStatus,
+    &opkg::OpkgFileList,
+    &kernel::KernelModules,
+    &kernel::KernelImage,
+    &content_manifests::ContentManifest,
+    &content_manifests::BuildLabels,
     &os_release::OsRelease,
     &release_files::AlpineRelease,
     &release_files::DebianVersion,
@@ -41,3 +62,6 @@ pub static EXTRACTORS: &[&dyn Extractor] = &[
     &release_files::ArchRelease,
     &apt_sources::AptSources,
 ];
+
+#[cfg(test)]
+mod hostile_tests;

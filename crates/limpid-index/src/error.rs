@@ -22,6 +22,9 @@ pub enum Error {
     /// Composition kept asking for more files.
     #[error("the links of image {0} lead on and on; it is refused")]
     Endless(Digest),
+    /// The store knows the image, and not what one of its layers says.
+    #[error("the store has lost what layer {0} says; index the image again")]
+    LayerGone(Digest),
     /// A worker thread ended without a result.
     #[error("a worker ended without a result")]
     Worker,

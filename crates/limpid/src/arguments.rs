@@ -70,6 +70,9 @@ pub(crate) enum Command {
     /// Show why an image has, or does not have, a vulnerability
     #[command(after_help = REFERENCES)]
     Explain(Explain),
+    /// Show which package of an image brought a file
+    #[command(after_help = REFERENCES)]
+    Owner(Owner),
     /// Show which images in the store have a vulnerability, and what share
     Affected(Affected),
     /// Update feeds, or show their state
@@ -149,6 +152,15 @@ pub(crate) struct Explain {
     /// The vulnerability, for example CVE-2015-0235
     #[arg(value_name = "ID")]
     pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Owner {
+    #[command(flatten)]
+    pub(crate) image: ImageArguments,
+    /// The file in the image, for example /usr/bin/openssl
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
 }
 
 #[derive(Debug, Args)]

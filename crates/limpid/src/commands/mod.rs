@@ -5,6 +5,7 @@ mod demo;
 mod explain;
 mod feeds;
 mod layers;
+mod owner;
 mod packages;
 mod scan;
 mod version;
@@ -20,6 +21,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         Command::Packages(command) => packages::run(global, command),
         Command::Layers(command) => layers::run(global, command),
         Command::Explain(command) => explain::run(global, command),
+        Command::Owner(command) => owner::run(global, command),
         Command::Affected(command) => affected::run(global, command),
         Command::Feeds(command) => feeds::run(global, command),
         Command::Version(command) => version::run(command),
