@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use limpid_extract::EXTRACTORS;
+use limpid_extract::{EXTRACTORS, WINDOWS_DIRECTORIES};
 use limpid_image::{Image, Limits};
-use limpid_model::{Digest, ImageMetadata, LayerFindings, LayerProblem};
+use limpid_model::{Digest, Distribution, ImageMetadata, LayerFindings, LayerProblem};
 use limpid_store::{ImageId, ImageRecord, LayerRecord, NodeId, Store};
 
 use crate::analyse::{Analysis, indexer_state};
@@ -173,7 +173,12 @@ impl Indexer<'_> {
         }
         let looping = composition.loops.iter();
         problems.extend(looping.map(|path| image_problem(path, "its links lead in a circle".to_owned())));
-        let distribution = composition.distribution;
+        let windows = windows(&metadata, layers).filter(|_| composition.distribution.is_none());
+        if windows.is_some() {
+            let reason = "an image for Windows: Limpid does not know what is installed in it".to_owned();
+            problems.push(image_problem("", reason));
+        }
+        let distribution = composition.distribution.or(windows);
         Ok(ImageRecord {
             metadata,
             nodes,
@@ -187,6 +192,19 @@ impl Indexer<'_> {
             indexer_state: indexer_state(),
         })
     }
+}
+
+/// Windows has no file that names it: the config does, and the places that its layers unpack to.
+fn windows(metadata: &ImageMetadata, layers: &[LayerRecord]) -> Option<Distribution> {
+    let in_layers = layers.iter().any(|layer| {
+        layer.findings.entries.iter().any(|entry| WINDOWS_DIRECTORIES.contains(&entry.path.as_str()))
+    });
+    (metadata.platform.os == "windows" || in_layers).then(|| Distribution {
+        id: "windows".to_owned(),
+        version_id: metadata.os_version.clone(),
+        pretty_name: format!("Windows {}", metadata.os_version).trim_end().to_owned(),
+        ..Distribution::default()
+    })
 }
 
 /// The image's metadata with the digests that were verified. They differ only where the image has no blobs: a

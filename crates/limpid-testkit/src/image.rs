@@ -47,6 +47,7 @@ impl Encoding {
 #[derive(Debug, Clone, Default)]
 pub struct ImageBuilder {
     layers: Vec<(String, Vec<u8>)>,
+    windows: Option<String>,
 }
 
 impl ImageBuilder {
@@ -62,6 +63,13 @@ impl ImageBuilder {
         self
     }
 
+    /// Makes it an image for this version of Windows.
+    #[must_use]
+    pub fn windows(mut self, version: &str) -> Self {
+        self.windows = Some(version.to_owned());
+        self
+    }
+
     fn config(&self) -> Vec<u8> {
         let diff_ids: Vec<String> = self.layers.iter().map(|(_, tar)| Digest::of(tar).to_string()).collect();
         let history: Vec<_> = self
@@ -69,7 +77,7 @@ impl ImageBuilder {
             .iter()
             .map(|(command, _)| json!({"created": "1970-01-01T00:00:00Z", "created_by": command}))
             .collect();
-        let config = json!({
+        let mut config = json!({
             "created": "1970-01-01T00:00:00Z",
             "architecture": "amd64",
             "os": "linux",
@@ -77,6 +85,10 @@ impl ImageBuilder {
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
             "history": history,
         });
+        if let Some(version) = &self.windows {
+            config["os"] = json!("windows");
+            config["os.version"] = json!(version);
+        }
         config.to_string().into_bytes()
     }
 
