@@ -81,6 +81,8 @@ pub(crate) enum Command {
     /// Compare versions as an ecosystem's own tool does
     #[command(subcommand)]
     Version(Version),
+    /// Print what this Limpid knows: distributions, package databases, feeds, and how each was tested (Markdown)
+    Coverage,
     /// Scan three example images offline and ask which have GHOST
     Demo,
 }

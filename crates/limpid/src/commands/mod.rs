@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod affected;
+mod coverage;
 mod demo;
 mod explain;
 mod feeds;
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         Command::Affected(command) => affected::run(global, command),
         Command::Feeds(command) => feeds::run(global, command),
         Command::Version(command) => version::run(command),
+        Command::Coverage => coverage::run(),
         Command::Demo => demo::run(global),
     }
 }

@@ -1,6 +1,8 @@
 //! The real binary, end to end.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
+mod databases;
+mod distributions;
 mod errors;
 mod owner;
 mod packages;
