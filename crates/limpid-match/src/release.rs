@@ -44,12 +44,14 @@ fn debian_suite(code_name: &str) -> &str {
     }
 }
 
-/// `openEuler 22.03 (LTS-SP3)`: `-LTS-SP3`.
+/// `openEuler 22.03 (LTS-SP3)`: `-LTS-SP3`; `openEuler 22.03 LTS`: `-LTS`.
 fn service_pack(pretty_name: &str) -> String {
     let inside = pretty_name.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
     let inside = inside.map_or("", |(inside, _)| inside.trim());
     if inside.starts_with("LTS") && !inside.contains(char::is_whitespace) {
         format!("-{inside}")
+    } else if pretty_name.split_whitespace().any(|word| word == "LTS") {
+        "-LTS".to_owned()
     } else {
         String::new()
     }
@@ -145,7 +147,7 @@ mod tests {
         let pack =
             |pretty: &str| Distribution { pretty_name: pretty.into(), ..named("openeuler", "22.03", "") };
         assert_eq!(release(&pack("openEuler 22.03 (LTS-SP3)")), "openeuler:22.03-LTS-SP3");
-        assert_eq!(release(&pack("openEuler 22.03 LTS")), "openeuler:22.03");
+        assert_eq!(release(&pack("openEuler 22.03 LTS")), "openeuler:22.03-LTS");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! <https://wiki.almalinux.org/release-notes/>, Oracle <https://www.oracle.com/a/ocom/docs/elsp-lifetime-069338.pdf>
 //! (by month: its first day), Fedora <https://docs.fedoraproject.org/en-US/releases/eol/>, Amazon
 //! <https://aws.amazon.com/linux/faqs/>, Microsoft <https://learn.microsoft.com/azure/azure-linux/>, Photon
-//! <https://vmware.github.io/photon/>, Mageia <https://www.mageia.org/support/>; most by way of
-//! <https://endoflife.date>.
+//! <https://vmware.github.io/photon/>, openEuler <https://www.openeuler.org/en/other/lifecycle/>, Mageia
+//! <https://www.mageia.org/support/>; most by way of <https://endoflife.date>.
 
 use super::{Lifetime, lifetime};
 
@@ -70,8 +70,29 @@ pub(super) const LIFETIMES: &[Lifetime] = &[
     lifetime("mariner:1.0", "2023-08-31", None),
     lifetime("mariner:2.0", "2025-07-31", None),
     lifetime("photon:1.0", "2022-02-28", None),
-    lifetime("photon:2.0", "2022-12-31", None),
-    lifetime("photon:3.0", "2024-03-01", None),
+    lifetime("photon:2.0", "2022-12-01", None),
+    lifetime("photon:3.0", "2025-10-02", None),
+    lifetime("photon:4.0", "2027-10-11", None),
+    lifetime("openeuler:20.03-LTS", "2021-03-31", None),
+    lifetime("openeuler:20.03-LTS-SP1", "2022-12-31", None),
+    lifetime("openeuler:20.03-LTS-SP2", "2022-04-30", None),
+    lifetime("openeuler:20.03-LTS-SP3", "2023-12-31", None),
+    lifetime("openeuler:20.03-LTS-SP4", "2025-11-30", None),
+    lifetime("openeuler:22.03-LTS", "2024-03-31", None),
+    lifetime("openeuler:22.03-LTS-SP1", "2024-12-31", None),
+    lifetime("openeuler:22.03-LTS-SP2", "2024-03-31", None),
+    lifetime("openeuler:22.03-LTS-SP3", "2025-12-31", None),
+    lifetime("openeuler:22.03-LTS-SP4", "2026-06-30", None),
+    lifetime("openeuler:23.03", "2023-09-30", None),
+    lifetime("openeuler:23.09", "2024-03-31", None),
+    lifetime("openeuler:24.03-LTS", "2026-05-31", None),
+    lifetime("openeuler:24.03-LTS-SP1", "2026-12-31", None),
+    lifetime("openeuler:24.03-LTS-SP2", "2026-03-31", None),
+    lifetime("openeuler:24.03-LTS-SP3", "2027-12-31", None),
+    lifetime("openeuler:24.03-LTS-SP4", "2027-03-31", None),
+    lifetime("openeuler:24.09", "2025-03-31", None),
+    lifetime("openeuler:25.03", "2025-09-30", None),
+    lifetime("openeuler:25.09", "2026-03-31", None),
     lifetime("mageia:5", "2017-12-31", None),
     lifetime("mageia:6", "2019-09-30", None),
     lifetime("mageia:7", "2021-06-30", None),
