@@ -1,4 +1,4 @@
-//! `cargo xtask tidy | examples | test`.
+//! `cargo xtask tidy | examples | coverage | test`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for developers")]
 

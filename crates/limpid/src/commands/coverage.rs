@@ -83,7 +83,7 @@ fn samples() -> BTreeMap<&'static str, String> {
         let [release, compared, sample] = columns[..] else { continue };
         let (id, version) = release.split_once(':').unwrap_or((release, ""));
         let of = samples.entry(id).or_default();
-        let told = format!("{version} ({sample})").trim_start().to_owned();
+        let told = if version.is_empty() { sample.to_owned() } else { format!("{version} ({sample})") };
         match of.iter_mut().find(|(known, _)| *known == compared) {
             Some((_, told_before)) => told_before.push(told),
             None => of.push((compared, vec![told])),
