@@ -1,7 +1,8 @@
-//! `cargo xtask tidy | examples | test`.
+//! `cargo xtask tidy | examples | coverage | test`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for developers")]
 
+mod coverage;
 mod examples;
 mod test;
 mod tidy;
@@ -20,9 +21,10 @@ fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => tidy::run(),
         ["examples"] => examples::write(),
+        ["coverage"] => coverage::write(),
         ["test"] => test::run(),
         _ => bail!(
-            "usage: cargo xtask tidy      check the house rules\n       cargo xtask examples  make the example images from their facts\n       cargo xtask test      install what tests need, check everything, run all tests"
+            "usage: cargo xtask tidy      check the house rules\n       cargo xtask examples  make the example images from their facts\n       cargo xtask coverage  write docs/coverage.md from the code's own lists\n       cargo xtask test      install what tests need, check everything, run all tests"
         ),
     }
 }

@@ -30,6 +30,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("podman", "/usr/bin/podman"),
     ("docker.io", "/usr/sbin/dockerd"),
     ("containerd", "/usr/bin/ctr"),
+    // Makes real databases of Arch Linux's.
+    ("pacman-package-manager", "/usr/bin/pacman"),
 ];
 
 /// Images that are built from the shared recipes, with the part of the recipe that makes them.

@@ -3,12 +3,14 @@
 //! Source of truth: apk-tools' `apk_pkg_write_index_entry` and the database format page of its manual. Records
 //! of `X:value` lines, separated by empty lines; `P` name, `V` version, `A` architecture, `o` origin (the
 //! source package; absent in databases of apk-tools 1, whose packages are their own origin). All that is
-//! listed is installed. File lists (`F`, `R`, `a`, `Z`, `M`) are passed over.
+//! listed is installed. `F` opens a directory and `R` names a file in it: what could be claimed of them is kept as
+//! the package's. What is said of modes and digests (`a`, `M`, `Z`) is passed over.
 
-use limpid_model::{Package, PackageType, Record};
+use limpid_model::{FileOwner, Package, PackageType, Record};
 
 use crate::dpkg::is_printable_word;
 use crate::extractor::{Anchor, ExtractError, Extracted, Extractor, Problems, excerpt};
+use crate::ownership::OwnedPaths;
 
 /// The `installed` file.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ impl Extractor for ApkInstalled {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     /// It lists every file of every package: some MiB for an image with compilers.
@@ -37,7 +39,7 @@ impl Extractor for ApkInstalled {
     }
 
     fn extract(&self, _path: &str, content: &[u8]) -> Result<Extracted, ExtractError> {
-        let mut packages = Vec::new();
+        let (mut packages, mut owners) = (Vec::new(), Vec::new());
         let mut problems = Problems::default();
         let mut recognised = content.trim_ascii().is_empty();
         let mut entry = Entry::default();
@@ -45,7 +47,7 @@ impl Extractor for ApkInstalled {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() {
                 recognised |= entry.fields[0].is_some();
-                std::mem::take(&mut entry).finish(&mut packages, &mut problems);
+                std::mem::take(&mut entry).finish(&mut packages, &mut owners, &mut problems);
                 continue;
             }
             if entry.line == 0 {
@@ -54,17 +56,14 @@ impl Extractor for ApkInstalled {
             entry.read(line);
         }
         recognised |= entry.fields[0].is_some();
-        entry.finish(&mut packages, &mut problems);
+        entry.finish(&mut packages, &mut owners, &mut problems);
         if !recognised {
             return Err(ExtractError::Unrecognised("an apk database: no record in it names a package"));
         }
         packages.sort_unstable();
         packages.dedup();
-        Ok(Extracted {
-            record: Record::Packages(packages),
-            owners: Vec::new(),
-            problems: problems.into_vec(),
-        })
+        owners.sort_unstable();
+        Ok(Extracted { record: Record::Packages(packages), owners, problems: problems.into_vec() })
     }
 }
 
@@ -73,17 +72,29 @@ impl Extractor for ApkInstalled {
 struct Entry<'a> {
     line: usize,
     fields: [Option<&'a [u8]>; 4],
+    directory: &'a str,
+    paths: OwnedPaths,
 }
 
 impl<'a> Entry<'a> {
     fn read(&mut self, line: &'a [u8]) {
         let [letter, b':', value @ ..] = line else { return };
+        match letter {
+            // A path that is not UTF-8 is nobody's to claim.
+            b'F' => self.directory = std::str::from_utf8(value).unwrap_or_default(),
+            b'R' => {
+                if let Ok(name) = std::str::from_utf8(value) {
+                    self.paths.push(&format!("{}/{name}", self.directory));
+                }
+            }
+            _ => {}
+        }
         if let Some(index) = b"PVAo".iter().position(|wanted| wanted == letter) {
             self.fields[index].get_or_insert(value);
         }
     }
 
-    fn finish(self, packages: &mut Vec<Package>, problems: &mut Problems) {
+    fn finish(self, packages: &mut Vec<Package>, owners: &mut Vec<FileOwner>, problems: &mut Problems) {
         if self.line == 0 {
             return;
         }
@@ -99,6 +110,7 @@ impl<'a> Entry<'a> {
             problems.push(|| format!("package `{}` at line {line} has no valid version", excerpt(&name)));
             return;
         };
+        owners.extend(self.paths.owner(&name));
         let source_name = origin.filter(|origin| is_printable_word(origin)).unwrap_or_else(|| name.clone());
         packages.push(Package {
             kind: PackageType::Apk,
@@ -126,6 +138,7 @@ mod tests {
             .iter()
             .map(|p| format!("{} {} {} {}", p.name, p.version, p.arch, p.source_name))
             .collect();
+        assert_eq!(extracted.owners, []);
         assert_eq!(shown, ["libssl1.0 1.0.2m-r0 x86_64 openssl", "musl 1.1.18-r2 x86_64 musl", "old 1  old"]);
         assert_eq!(
             extracted.problems,
@@ -134,6 +147,15 @@ mod tests {
                 "package `noversion` at line 21 has no valid version"
             ]
         );
+    }
+
+    #[test]
+    fn files_belong_to_the_package_they_stand_in() {
+        let text = "P:busybox\nV:1\nF:bin\nR:busybox\na:0:0:755\nR:sh\nF:etc\nR:x\n\nP:a\nV:1\nF:\nR:x\n\n";
+        let extracted = ApkInstalled.extract("", text.as_bytes()).unwrap();
+        let mut paths = ["bin/busybox", "bin/sh"].map(crate::ownership::path_hash).to_vec();
+        paths.sort_unstable();
+        assert_eq!(extracted.owners, [FileOwner { package: "busybox".into(), paths }]);
     }
 
     #[test]

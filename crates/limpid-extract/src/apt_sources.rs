@@ -43,6 +43,10 @@ impl Extractor for AptSources {
         &[Anchor::File("etc/apt/sources.list"), Anchor::Directory("etc/apt/sources.list.d")]
     }
 
+    fn sample_name(&self) -> &'static str {
+        "x.list"
+    }
+
     fn extract(&self, _path: &str, content: &[u8]) -> Result<Extracted, ExtractError> {
         let text = String::from_utf8_lossy(content);
         let mut choice = Distribution::default();

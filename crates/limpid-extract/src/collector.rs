@@ -17,6 +17,9 @@ use crate::read_at::ReadAt;
 /// paths.
 const ENTRIES_MAX: usize = 1_000_000;
 
+/// Directories that only layers for Windows have: Windows is told by them.
+pub const WINDOWS_DIRECTORIES: [&str; 2] = ["Files/Windows", "UtilityVM"];
+
 /// An entry of a layer, as a walker sees it. Hard link targets are normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind<'a> {
@@ -43,6 +46,15 @@ pub struct Target {
     pub path: String,
     /// The extractor that is to read it.
     pub extractor: String,
+}
+
+/// Whether the extractor would read a file of this name in a directory of its own.
+fn reads_in_directory(extractor: &dyn Extractor, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    extractor.anchors().iter().any(|anchor| match anchor {
+        Anchor::Directory(directory) => extractor.reads(&format!("{directory}/{name}")),
+        Anchor::File(_) | Anchor::Below(..) => false,
+    })
 }
 
 impl Target {
@@ -170,7 +182,10 @@ impl<'a> LayerCollector<'a> {
                     }
                 }
             };
-            self.records.insert((path.to_owned(), extractor.name().to_owned()), read);
+            // A list of files that nobody could claim says nothing; that it is there is kept as an entry.
+            if read.0 != Record::Files || !read.1.is_empty() {
+                self.records.insert((path.to_owned(), extractor.name().to_owned()), read);
+            }
         }
     }
 
@@ -235,10 +250,11 @@ impl<'a> LayerCollector<'a> {
     fn wanting<'s>(&'s self, path: &'s str) -> impl Iterator<Item = &'a dyn Extractor> + 's {
         self.extractors.iter().copied().filter(move |extractor| {
             extractor.reads(path)
-                || self
-                    .targets
-                    .iter()
-                    .any(|target| target.extractor == extractor.name() && target.covers(path))
+                || self.targets.iter().any(|target| {
+                    target.extractor == extractor.name()
+                        && target.covers(path)
+                        && (!target.path.ends_with('/') || reads_in_directory(*extractor, path))
+                })
         })
     }
 
@@ -288,7 +304,7 @@ impl Shadowing {
             ways.insert(path);
             ways.extend(path.match_indices('/').map(|(end, _)| &path[..end]));
             let directory = match anchor {
-                Anchor::Directory(path) => path,
+                Anchor::Directory(path) | Anchor::Below(path, ..) => path,
                 Anchor::File(path) => path.rsplit_once('/').map_or("", |(directory, _)| directory),
             };
             names.extend(directory.split('/').filter(|name| !name.is_empty()));
@@ -297,7 +313,9 @@ impl Shadowing {
     }
 
     fn by_directory(&self, path: &str) -> bool {
-        self.ways.contains(path) || self.names.contains(path.rsplit('/').next().unwrap_or(path))
+        WINDOWS_DIRECTORIES.contains(&path)
+            || self.ways.contains(path)
+            || self.names.contains(path.rsplit('/').next().unwrap_or(path))
     }
 
     fn by_file(&self, path: &str) -> bool {

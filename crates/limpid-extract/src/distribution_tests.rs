@@ -118,3 +118,42 @@ fn etc_comes_before_usr_lib() {
         [("usr/lib/os-release", "ID=fedora\nVERSION_ID=38\n"), ("etc/os-release", "ID=rhel\nVERSION_ID=9\n")];
     assert_eq!(named(&files), "rhel 9 ");
 }
+
+/// What the distributions' own os-release files say: id, version, and where it counts the name for people.
+#[test]
+fn os_release_files_of_many() {
+    for (text, expected) in [
+        ("ID=wolfi\nNAME=\"Wolfi\"\nPRETTY_NAME=\"Wolfi\"\nVERSION_ID=\"20230201\"\n", "wolfi 20230201 "),
+        ("ID=chainguard\nVERSION_ID=\"20230214\"\n", "chainguard 20230214 "),
+        ("ID=minimos\nVERSION_ID=20241031\n", "minimos 20241031 "),
+        ("ID=\"postmarketos\"\nID_LIKE=\"alpine\"\nVERSION_ID=\"v23.12\"\n", "postmarketos v23.12 "),
+        ("ID=\"rhel\"\nID_LIKE=\"fedora\"\nVERSION_ID=\"9.4\"\n", "rhel 9.4 "),
+        ("ID=\"centos\"\nVERSION_ID=\"9\"\nPRETTY_NAME=\"CentOS Stream 9\"\n", "centos 9 "),
+        ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"9.3\"\n", "rocky 9.3 "),
+        ("ID=\"almalinux\"\nVERSION_ID=\"8.9\"\n", "almalinux 8.9 "),
+        ("ID=\"ol\"\nVARIANT_ID=\"server\"\nVERSION_ID=\"8.9\"\n", "ol 8.9 "),
+        ("ID=\"amzn\"\nVERSION_ID=\"2018.03\"\nID_LIKE=\"rhel fedora\"\n", "amzn 2018.03 "),
+        ("ID=\"amzn\"\nVERSION_ID=\"2\"\nID_LIKE=\"centos rhel fedora\"\n", "amzn 2 "),
+        ("ID=\"amzn\"\nVERSION_ID=\"2023\"\nID_LIKE=\"fedora\"\n", "amzn 2023 "),
+        ("ID=\"sles\"\nID_LIKE=\"suse\"\nVERSION_ID=\"15.5\"\n", "sles 15.5 "),
+        ("ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\nVERSION_ID=\"15.6\"\n", "opensuse-leap 15.6 "),
+        ("ID=\"opensuse-tumbleweed\"\nVERSION_ID=\"20240101\"\n", "opensuse-tumbleweed 20240101 "),
+        ("ID=photon\nVERSION_ID=5.0\nPRETTY_NAME=\"VMware Photon OS/Linux\"\n", "photon 5.0 "),
+        ("ID=azurelinux\nVERSION_ID=\"3.0\"\n", "azurelinux 3.0 "),
+        ("ID=mariner\nVERSION_ID=\"2.0\"\n", "mariner 2.0 "),
+        ("ID=\"openEuler\"\nVERSION_ID=\"22.03\"\n", "openeuler 22.03 "),
+        ("ID=mageia\nVERSION_ID=9\nID_LIKE=\"mandriva fedora\"\n", "mageia 9 "),
+        ("ID=bottlerocket\nVERSION_ID=1.19.2\nVARIANT_ID=aws-k8s-1.28\n", "bottlerocket 1.19.2 "),
+        ("ID=arch\nBUILD_ID=rolling\nVERSION_ID=20231112.0.191179\n", "arch 20231112.0.191179 "),
+        ("ID=gentoo\nVERSION_ID=\"2.14\"\n", "gentoo 2.14 "),
+        (
+            "ID=kali\nID_LIKE=debian\nVERSION_ID=\"2023.4\"\nVERSION_CODENAME=kali-rolling\n",
+            "kali 2023.4 kali-rolling",
+        ),
+    ] {
+        // A parent's files lie beside a derivative's own: they do not count.
+        let files =
+            [("etc/os-release", text), ("etc/redhat-release", "Red Hat Enterprise Linux release 9.4 (Plow)")];
+        assert_eq!(named(&files), expected);
+    }
+}

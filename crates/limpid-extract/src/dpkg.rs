@@ -9,16 +9,24 @@
 //! `config-files` (removed but for its settings) and `half-installed` (an installation that broke off). Files
 //! in `status.d` are control files without a state: there, no state means installed.
 //!
+//! **Whose it is**: the maintainer is kept of packages that nobody of Debian or Ubuntu maintains, and `Vendor` or
+//! `Origin` where a builder wrote it: together they tell the packages of third parties from the distribution's own.
+//!
 //! Left out: the journal `updates/`, which exists only while dpkg runs or when it was killed.
 
 use std::collections::BTreeMap;
 
-use limpid_model::{Package, PackageType, Record};
+use limpid_model::{Package, PackageFact, PackageType, Record};
 
 use crate::deb822::Stanzas;
 use crate::extractor::{Anchor, ExtractError, Extracted, Extractor, Problems, excerpt};
 
 const NAME_BYTES_MAX: usize = 1024;
+/// A name and an address; longer ones are cut.
+const FACT_CHARS_MAX: usize = 120;
+
+/// Domains of the maintainers of Debian's and Ubuntu's own packages. Their subdomains have the mailing lists.
+const OWN_DOMAINS: &[&str] = &["debian.org", "debian.net", "ubuntu.com", "canonical.com"];
 
 /// The status file.
 #[derive(Debug)]
@@ -30,7 +38,7 @@ impl Extractor for DpkgStatus {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     /// A desktop with all its packages has some 10 MiB.
@@ -47,7 +55,7 @@ impl Extractor for DpkgStatus {
     }
 
     fn extract(&self, _path: &str, content: &[u8]) -> Result<Extracted, ExtractError> {
-        read(content, false)
+        read(content, &Shape { installed_by_default: false, ..DEB })
     }
 }
 
@@ -61,7 +69,7 @@ impl Extractor for DpkgStatusDirectory {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     /// One control file; some builders put all packages into one.
@@ -79,25 +87,39 @@ impl Extractor for DpkgStatusDirectory {
     }
 
     fn extract(&self, _path: &str, content: &[u8]) -> Result<Extracted, ExtractError> {
-        read(content, true)
+        read(content, &Shape { installed_by_default: true, ..DEB })
     }
 }
 
-fn read(content: &[u8], installed_by_default: bool) -> Result<Extracted, ExtractError> {
+/// What sets one kind of status file apart from another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) kind: PackageType,
+    /// Whether a stanza without a state is installed.
+    pub(crate) installed_by_default: bool,
+    /// The field that names the source package.
+    pub(crate) source: &'static str,
+}
+
+const DEB: Shape = Shape { kind: PackageType::Deb, installed_by_default: false, source: "Source" };
+
+/// Reads a status file.
+pub(crate) fn read(content: &[u8], shape: &Shape) -> Result<Extracted, ExtractError> {
     let mut packages: BTreeMap<(String, String), Option<Package>> = BTreeMap::new();
     let mut problems = Problems::default();
     let mut recognised = content.trim_ascii().is_empty();
-    let wanted = ["Package", "Status", "Version", "Architecture", "Source"];
+    let wanted =
+        ["Package", "Status", "Version", "Architecture", shape.source, "Maintainer", "Vendor", "Origin"];
     for stanza in Stanzas::new(content, wanted) {
         let line = stanza.line;
         if let Some(malformed) = &stanza.malformed {
             problems.push(|| format!("line `{}` near line {line} is not a field", excerpt(malformed)));
         }
-        let [name, status, version, architecture, source] = stanza.values;
+        let [name, status, version, architecture, source, maintainer, vendor, origin] = stanza.values;
         recognised |= name.is_some();
         let installed = match &status {
             Some(status) => is_installed(status),
-            None => Ok(installed_by_default),
+            None => Ok(shape.installed_by_default),
         };
         let installed = installed.unwrap_or_else(|()| {
             problems.push(|| format!("the stanza at line {line} has an unknown state"));
@@ -113,10 +135,11 @@ fn read(content: &[u8], installed_by_default: bool) -> Result<Extracted, Extract
         }
         let architecture = architecture.unwrap_or_default();
         let package = if installed {
-            package(&name, version, architecture.clone(), source).unwrap_or_else(|reason| {
+            let read = package(shape.kind, &name, version, architecture.clone(), source);
+            let read = read.map_err(|reason| {
                 problems.push(|| format!("package `{}` at line {line} {reason}", excerpt(&name)));
-                None
-            })
+            });
+            read.ok().map(|package| Package { facts: facts(maintainer, vendor.or(origin)), ..package })
         } else {
             None
         };
@@ -135,12 +158,37 @@ fn read(content: &[u8], installed_by_default: bool) -> Result<Extracted, Extract
     Ok(Extracted { record: Record::Packages(packages), owners: Vec::new(), problems: problems.into_vec() })
 }
 
+/// Who made a package, where it was not the distribution itself.
+fn facts(maintainer: Option<String>, vendor: Option<String>) -> Vec<(PackageFact, String)> {
+    let short = |text: &str| -> String {
+        text.chars().take(FACT_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    };
+    let vendor =
+        vendor.filter(|vendor| !["debian", "ubuntu"].contains(&vendor.to_ascii_lowercase().as_str()));
+    let maintainer = maintainer.filter(|maintainer| !is_own_maintainer(maintainer));
+    let mut facts = Vec::new();
+    facts.extend(vendor.map(|vendor| (PackageFact::Vendor, short(&vendor))));
+    facts.extend(maintainer.map(|maintainer| (PackageFact::Maintainer, short(&maintainer))));
+    facts.retain(|(_, text)| !text.is_empty());
+    facts
+}
+
+/// Whether a maintainer's address is Debian's or Ubuntu's.
+fn is_own_maintainer(maintainer: &str) -> bool {
+    let address = maintainer.rsplit('<').next().unwrap_or_default();
+    let domain = address.rsplit('@').next().unwrap_or_default().trim_end_matches(['>', ' ']);
+    OWN_DOMAINS
+        .iter()
+        .any(|own| domain.strip_suffix(own).is_some_and(|before| before.is_empty() || before.ends_with('.')))
+}
+
 fn package(
+    kind: PackageType,
     name: &str,
     version: Option<String>,
     arch: String,
     source: Option<String>,
-) -> Result<Option<Package>, &'static str> {
+) -> Result<Package, &'static str> {
     let version = version.unwrap_or_default();
     if version.is_empty() {
         return Err("is installed but has no version");
@@ -159,8 +207,7 @@ fn package(
         return Err("has a source name that is not a word");
     }
     let name = name.to_owned();
-    let kind = PackageType::Deb;
-    Ok(Some(Package { kind, name, version, arch, source_name, source_version, facts: Vec::new() }))
+    Ok(Package { kind, name, version, arch, source_name, source_version, facts: Vec::new() })
 }
 
 /// `WANT FLAG STATE`: whether the files of a package in that state are there.
@@ -264,6 +311,23 @@ mod tests {
                 "the stanza at line 11 has an unknown state",
             ]
         );
+    }
+
+    #[test]
+    fn only_foreign_makers_are_facts() {
+        for own in [
+            "Debian Go Team <x@lists.alioth.debian.org>",
+            "Dr. A B <a@debian.org>",
+            "Ubuntu Developers <d@lists.ubuntu.com>",
+        ] {
+            assert_eq!(facts(Some(own.to_owned()), None), [], "{own}");
+        }
+        let docker = "Docker <support@docker.com>".to_owned();
+        assert_eq!(facts(Some(docker.clone()), None), [(PackageFact::Maintainer, docker)]);
+        let house = Some("House <h@notdebian.org>".to_owned());
+        assert_eq!(facts(house, Some("ACME".to_owned())).len(), 2);
+        assert_eq!(facts(None, Some("Debian".to_owned())), []);
+        assert_eq!(facts(None, None), []);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The contract between extractors and those who run them.
 
-use limpid_model::{FileOwner, Record};
+use limpid_model::{FileOwner, Package, PackageType, Record};
 
 use crate::read_at::ReadAt;
 
@@ -23,6 +23,12 @@ pub trait Extractor: Send + Sync {
 
     /// Where the ecosystem's own tools look: what composition resolves through the links of all layers.
     fn anchors(&self) -> &'static [Anchor];
+
+    /// A name that it reads in the directories among its anchors: by it composition finds out whether it reads the
+    /// directory that a link leads to.
+    fn sample_name(&self) -> &'static str {
+        "x"
+    }
 
     /// What the file says.
     fn extract(&self, path: &str, content: &[u8]) -> Result<Extracted, ExtractError>;
@@ -47,6 +53,21 @@ pub trait Extractor: Send + Sync {
         &[]
     }
 
+    /// Completes a package by where its file lies in the image, for databases whose directories carry a part of
+    /// what they say. Composition asks, once it knows where the file stands.
+    fn complete(&self, _path: &str, _package: &mut Package) {}
+
+    /// Whether its files only list which files packages brought. Composition asks for them when somebody wants
+    /// to know an owner, and not before.
+    fn lists_files_only(&self) -> bool {
+        false
+    }
+
+    /// Whose files the file at `path` lists, where its owners carry no name.
+    fn lists_files_of(&self, _path: &str) -> Option<ListedFor> {
+        None
+    }
+
     /// The most bytes to read if it wants this path.
     fn wants(&self, path: &str) -> Option<u64> {
         self.reads(path).then(|| self.limit())
@@ -60,25 +81,68 @@ pub enum Anchor {
     File(&'static str),
     /// Every file directly in this directory (that the extractor reads).
     Directory(&'static str),
+    /// Every file of this name that many directories below this directory (`var/db/pkg`, 2, `PF`).
+    Below(&'static str, usize, &'static str),
+}
+
+/// Whose files a file lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListedFor {
+    /// The package of this kind and name, and of this architecture if it is not empty.
+    Package {
+        /// Its kind.
+        kind: PackageType,
+        /// The package's name.
+        name: String,
+        /// Its architecture; empty for whichever is installed.
+        arch: String,
+    },
+    /// The package that the file at this path lists.
+    PackageIn(String),
 }
 
 impl Anchor {
     /// The file's or directory's path, normalised.
     pub const fn path(self) -> &'static str {
         match self {
-            Self::File(path) | Self::Directory(path) => path,
+            Self::File(path) | Self::Directory(path) | Self::Below(path, ..) => path,
         }
     }
 
-    /// Whether a path is the anchor's file or lies directly in its directory.
+    /// Whether a path is the anchor's file or lies where it says, in its directory.
     pub fn covers(self, path: &str) -> bool {
         match self {
             Self::File(file) => path == file,
             Self::Directory(directory) => {
                 path.rsplit_once('/').is_some_and(|(parent, _)| parent == directory)
             }
+            Self::Below(directory, levels, file) => path
+                .strip_prefix(directory)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|rest| is_below(rest, levels, file)),
         }
     }
+}
+
+/// Whether a relative path is `levels` directories and then `file`.
+fn is_below(path: &str, levels: usize, file: &str) -> bool {
+    path.split('/').count() == levels + 1 && path.rsplit('/').next() == Some(file)
+}
+
+/// Whether a path ends with one of `directories`, then `levels` directories of any name, then `file`: for
+/// databases that lie in one directory a package.
+pub(crate) fn is_in_database(path: &str, directories: &[&str], levels: usize, file: &str) -> bool {
+    let mut rest = path;
+    if rest.rsplit('/').next() != Some(file) {
+        return false;
+    }
+    for _ in 0..=levels {
+        let Some((parent, _)) = rest.rsplit_once('/') else { return false };
+        rest = parent;
+    }
+    directories.iter().any(|directory| {
+        rest.strip_suffix(directory).is_some_and(|before| before.is_empty() || before.ends_with('/'))
+    })
 }
 
 /// What an extractor made of a file.

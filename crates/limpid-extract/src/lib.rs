@@ -14,29 +14,40 @@
 mod apk;
 mod apt_sources;
 mod assignments;
+mod chisel;
 mod collector;
+mod content_manifests;
 mod damage;
 mod deb822;
 pub mod distribution;
 mod dnf;
 mod dpkg;
+mod dpkg_files;
 mod extractor;
+mod kernel;
+mod opkg;
 mod os_release;
 pub mod ownership;
+mod pacman;
+mod portage;
 mod read_at;
 mod release_files;
 mod releases;
 mod rpm;
 mod sqlite;
 
-pub use collector::{EntryKind, LayerCollector, Target, Wanted};
-pub use extractor::{Anchor, ExtractError, Extracted, Extractor};
+pub use collector::{EntryKind, LayerCollector, Target, WINDOWS_DIRECTORIES, Wanted};
+pub use extractor::{Anchor, ExtractError, Extracted, Extractor, ListedFor};
 pub use read_at::ReadAt;
 
-/// Every extractor. This is the one list.
+/// Every extractor. This is the one list. Where two list the same package, the first counts: `chisel`, which knows
+/// less of a package than dpkg's own database, stands behind it.
 pub static EXTRACTORS: &[&dyn Extractor] = &[
     &dpkg::DpkgStatus,
     &dpkg::DpkgStatusDirectory,
+    &dpkg_files::DpkgFileList,
+    &dpkg_files::DpkgStatusDirectoryFileList,
+    &chisel::ChiselManifest,
     &apk::ApkInstalled,
     &rpm::RpmSqlite,
     &rpm::RpmNdb,
@@ -45,6 +56,16 @@ pub static EXTRACTORS: &[&dyn Extractor] = &[
     &rpm::RpmManifest,
     &dnf::DnfHistory,
     &dnf::DnfState,
+    &pacman::PacmanDescription,
+    &pacman::PacmanFileList,
+    &portage::PortagePackage,
+    &portage::PortageContents,
+    &opkg::OpkgStatus,
+    &opkg::OpkgFileList,
+    &kernel::KernelModules,
+    &kernel::KernelImage,
+    &content_manifests::ContentManifest,
+    &content_manifests::BuildLabels,
     &os_release::OsRelease,
     &release_files::AlpineRelease,
     &release_files::DebianVersion,
@@ -54,3 +75,6 @@ pub static EXTRACTORS: &[&dyn Extractor] = &[
     &release_files::ArchRelease,
     &apt_sources::AptSources,
 ];
+
+#[cfg(test)]
+mod hostile_tests;

@@ -5,7 +5,10 @@
 //! judges such a file must know whose it is: a fix of the distribution is then what counts. Of the hundred
 //! thousands of paths of an image only those that somebody could claim are kept, each as 64 bits of its SHA-256.
 
-use limpid_model::Digest;
+use limpid_model::{Digest, FileOwner};
+
+/// Claimable paths that are kept of one package. Distributions' largest have some ten thousand.
+const PATHS_MAX: usize = 200_000;
 
 /// Directories that hold programs: anything in them may be an executable with libraries linked in.
 const PROGRAM_DIRECTORIES: [&str; 6] =
@@ -34,10 +37,39 @@ const ENDINGS: [&str; 19] = [
     ".whl",
 ];
 
+/// Kernels are no language's, but an image may carry one that no package brought.
+fn is_kernel(path: &str) -> bool {
+    path.starts_with("boot/vmlinuz-")
+        || (path.ends_with("/modules.builtin")
+            && (path.starts_with("lib/modules/") || path.starts_with("usr/lib/modules/")))
+}
+
 /// Whether something beside the package manager could claim to have brought the file at this (normalised) path.
 pub fn is_claimable(path: &str) -> bool {
     ENDINGS.iter().any(|ending| path.ends_with(ending))
         || PROGRAM_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
+        || is_kernel(path)
+}
+
+/// Collects the files of one package, as its database lists them.
+#[derive(Debug, Default)]
+pub(crate) struct OwnedPaths(Vec<u64>);
+
+impl OwnedPaths {
+    /// Takes in a path, which may begin with `/` or `./`; only what is claimable is kept.
+    pub(crate) fn push(&mut self, path: &str) {
+        let path = path.trim_start_matches("./").trim_start_matches('/');
+        if !path.ends_with('/') && is_claimable(path) && self.0.len() < PATHS_MAX {
+            self.0.push(path_hash(path));
+        }
+    }
+
+    /// The owner, unless nothing of it was kept. `package` is empty where the file's place says it.
+    pub(crate) fn owner(mut self, package: &str) -> Option<FileOwner> {
+        self.0.sort_unstable();
+        self.0.dedup();
+        (!self.0.is_empty()).then(|| FileOwner { package: package.to_owned(), paths: self.0 })
+    }
 }
 
 /// The last four bytes of each ending: what can be compared fast.
@@ -83,6 +115,8 @@ mod tests {
             "usr/share/nodejs/semver/package.json",
             "usr/share/java/log4j-core.jar",
             "usr/bin/kubectl",
+            "boot/vmlinuz-6.1.0-13-amd64",
+            "lib/modules/6.1.0-13-amd64/modules.builtin",
         ] {
             assert!(is_claimable(path), "{path}");
         }
@@ -101,6 +135,18 @@ mod tests {
         assert!(!may_be_claimable(b"a"));
         assert!(all_claimable_in("/usr/bin/"));
         assert!(!all_claimable_in("/usr/share/"));
+    }
+
+    #[test]
+    fn owned_paths_are_normalised_sorted_and_only_the_claimable() {
+        let mut paths = OwnedPaths::default();
+        for path in ["/usr/bin/b", "./usr/bin/a", "/usr/share/doc/a", "usr/bin/a", "usr/bin/", "/."] {
+            paths.push(path);
+        }
+        let mut expected = vec![path_hash("usr/bin/a"), path_hash("usr/bin/b")];
+        expected.sort_unstable();
+        assert_eq!(paths.owner("x").unwrap(), FileOwner { package: "x".into(), paths: expected });
+        assert_eq!(OwnedPaths::default().owner("x"), None);
     }
 
     #[test]

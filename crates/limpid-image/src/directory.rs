@@ -31,6 +31,7 @@ pub(crate) fn open(path: &Path) -> Result<Directory, Error> {
         manifest_digest: placeholder,
         config_digest: None,
         platform: platform::host(),
+        os_version: String::new(),
         created: String::new(),
         environment: Vec::new(),
         labels: Vec::new(),

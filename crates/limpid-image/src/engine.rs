@@ -47,6 +47,8 @@ struct Inspected {
     #[serde(default)]
     os: String,
     #[serde(default)]
+    os_version: Option<String>,
+    #[serde(default)]
     config: Option<RunConfig>,
     #[serde(default, rename = "RootFS")]
     root_fs: Option<RootFs>,
@@ -183,6 +185,7 @@ fn describe(
         manifest_digest: if is_plain { stand_in(id, digests.iter().copied()) } else { id },
         config_digest: is_plain.then_some(id),
         platform,
+        os_version: inspected.os_version.clone().unwrap_or_default(),
         created: inspected.created.clone().unwrap_or_default(),
         environment: run.and_then(|run| run.env.clone()).unwrap_or_default(),
         labels: labels.map(|(key, value)| (key.clone(), value.clone().unwrap_or_default())).collect(),

@@ -125,6 +125,8 @@ pub(crate) struct Config {
     os: Option<String>,
     #[serde(default)]
     variant: Option<String>,
+    #[serde(default, rename = "os.version")]
+    os_version: Option<String>,
     #[serde(default)]
     config: Option<RunConfig>,
     #[serde(default)]
@@ -273,6 +275,7 @@ impl Config {
                 architecture: text(&self.architecture),
                 variant: text(&self.variant),
             },
+            os_version: self.os_version.clone().unwrap_or_default(),
             created: self.created.clone().unwrap_or_default(),
             environment: run.and_then(|run| run.env.clone()).unwrap_or_default(),
             labels: labels.map(|(key, value)| (key.clone(), value.clone().unwrap_or_default())).collect(),

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_extract::{Anchor, Extractor, Target};
 use limpid_model::{
-    Digest, Distribution, Hasher, LayerFindings, Occurrence, Owner, Package, PackageDiff, PackageFact,
-    PackageType, PlacedOccurrence, Record,
+    Digest, Distribution, FileRecord, Hasher, LayerFindings, Occurrence, Owner, Package, PackageDiff,
+    PackageFact, PackageType, PlacedOccurrence, Record,
 };
 
+use crate::ownership::Ownership;
 use crate::tree::{Content, Tree};
 
 /// Raised whenever the same findings would compose to something else.
@@ -53,6 +54,10 @@ pub(crate) fn compose(
     let mut tree = Tree::default();
     let mut before = PackageSet::new();
     let mut chain_key: Option<Digest> = None;
+    let all: Vec<&LayerFindings> = layers.iter().map(|(findings, _)| *findings).collect();
+    // The packages of a layer come from the repositories that its image named, whatever later layers do to the
+    // file that named them.
+    let mut repositories = BTreeSet::new();
     for (position, (findings, findings_digest)) in layers.iter().enumerate() {
         let key = next_chain_key(chain_key, findings_digest);
         chain_key = Some(key);
@@ -61,15 +66,37 @@ pub(crate) fn compose(
             continue;
         }
         tree.apply(position, &findings.entries);
-        let mut view = View { extractors, layers, tree: &tree, position, searched, found: &mut composition };
-        let distribution = view.distribution();
-        let after = view.packages(distribution.as_ref());
+        let mut view =
+            View { extractors, layers: &all, tree: &tree, position, searched, found: &mut composition };
+        let statements = view.statements();
+        let distribution = distribution(&statements);
+        repositories.extend(named_repositories(&statements));
+        let sorted: Vec<String> = repositories.iter().cloned().collect();
+        let after = view.packages(&statements, distribution.as_ref(), &sorted);
         composition.distribution = distribution;
         composition.steps.push((key, diff(&before, &after)));
         before = after;
     }
     composition.has_packages = !before.is_empty();
     composition
+}
+
+/// Who owns which files in an image of these layers, base first.
+pub(crate) fn ownership(extractors: &[&dyn Extractor], layers: &[&LayerFindings]) -> Ownership {
+    let mut tree = Tree::default();
+    for (position, findings) in layers.iter().enumerate() {
+        tree.apply(position, &findings.entries);
+    }
+    let (searched, mut found) = (BTreeSet::new(), Composition::default());
+    let position = layers.len().saturating_sub(1);
+    let mut view = View { extractors, layers, tree: &tree, position, searched: &searched, found: &mut found };
+    let statements = view.statements();
+    let mut ownership = view.ownership(&statements);
+    let unread = found.missing.into_iter().map(|missing| missing.target.path);
+    ownership.unread = unread.collect::<BTreeSet<_>>().into_iter().collect();
+    ownership.aliases = tree.aliases();
+    ownership.tree = tree;
+    ownership
 }
 
 fn next_chain_key(parent: Option<Digest>, findings: &Digest) -> Digest {
@@ -82,70 +109,142 @@ fn next_chain_key(parent: Option<Digest>, findings: &Digest) -> Digest {
     hasher.finish()
 }
 
+/// What the files that an extractor read say.
+type Statements<'a> = Vec<(&'a dyn Extractor, Vec<Found<'a>>)>;
+
+/// A file that was found where the ecosystem's tools look.
+struct Found<'a> {
+    /// Its path without links; of a release file, where it was looked for.
+    path: String,
+    record: &'a FileRecord,
+}
+
+fn distribution(statements: &Statements<'_>) -> Option<Distribution> {
+    let mut named: Vec<(&str, &Distribution)> = Vec::new();
+    for found in statements.iter().flat_map(|(_, found)| found) {
+        if let Record::Distribution(distribution) = &found.record.record {
+            named.push((&found.path, distribution));
+        }
+    }
+    limpid_extract::distribution::resolve(&named)
+}
+
+fn named_repositories(statements: &Statements<'_>) -> Vec<String> {
+    let mut repositories = Vec::new();
+    for found in statements.iter().flat_map(|(_, found)| found) {
+        if let Record::Repositories(named) = &found.record.record {
+            repositories.extend(named.iter().cloned());
+        }
+    }
+    repositories
+}
+
+/// The packages that a file lists, as they are called where it lies.
+fn listed(extractor: &dyn Extractor, found: &Found<'_>) -> Vec<Package> {
+    let Record::Packages(packages) = &found.record.record else { return Vec::new() };
+    let mut packages = packages.clone();
+    packages.iter_mut().for_each(|package| extractor.complete(&found.path, package));
+    packages
+}
+
 /// The image after the layer at `position`.
 struct View<'a> {
     extractors: &'a [&'a dyn Extractor],
-    layers: &'a [(&'a LayerFindings, Digest)],
+    layers: &'a [&'a LayerFindings],
     tree: &'a Tree,
     position: usize,
     searched: &'a BTreeSet<Missing>,
     found: &'a mut Composition,
 }
 
-impl View<'_> {
-    fn distribution(&mut self) -> Option<Distribution> {
-        let mut named = Vec::new();
-        for extractor in self.extractors {
-            for (anchor, record) in self.records(*extractor) {
-                if let Record::Distribution(distribution) = record {
-                    named.push((anchor, distribution.clone()));
-                }
-            }
-        }
-        let named: Vec<(&str, &Distribution)> =
-            named.iter().map(|(anchor, distribution)| (anchor.as_str(), distribution)).collect();
-        limpid_extract::distribution::resolve(&named)
+impl<'a> View<'a> {
+    /// What all files say but those that only list which package brought which file.
+    fn statements(&mut self) -> Statements<'a> {
+        let extractors = self.extractors.iter().filter(|extractor| !extractor.lists_files_only());
+        extractors.map(|extractor| (*extractor, self.records(*extractor))).collect()
     }
 
-    fn packages(&mut self, distribution: Option<&Distribution>) -> PackageSet {
+    fn packages(
+        &mut self,
+        statements: &Statements<'a>,
+        distribution: Option<&Distribution>,
+        repositories: &[String],
+    ) -> PackageSet {
         let mut databases = Vec::new();
         let mut origins = BTreeMap::new();
-        for extractor in self.extractors {
-            for (path, record) in self.records(*extractor) {
-                match record {
-                    Record::Packages(packages) => {
-                        databases.push(Database { extractor: *extractor, path, packages })
-                    }
-                    Record::Origins(of_file) => origins.extend(of_file),
-                    _ => {}
+        for (extractor, found) in statements.iter().flat_map(|(e, found)| found.iter().map(move |f| (e, f))) {
+            match &found.record.record {
+                Record::Packages(_) => databases.push(Database {
+                    extractor: *extractor,
+                    path: &found.path,
+                    packages: listed(*extractor, found),
+                }),
+                Record::Origins(of_file) => {
+                    origins.extend(of_file.iter().map(|(p, r)| (p.as_str(), r.as_str())))
                 }
+                _ => {}
             }
         }
         let mut set = PackageSet::new();
+        let mut first: BTreeMap<(PackageType, String, String, String), &str> = BTreeMap::new();
+        let mut kernels = PackageSet::new();
         self.found.left_over.clear();
         for database in &databases {
             if let Some(newer) = databases.iter().find(|other| other.supersedes(database)) {
-                self.found.left_over.push((database.path.clone(), newer.path.clone()));
+                self.found.left_over.push((database.path.to_owned(), newer.path.to_owned()));
                 continue;
             }
+            let name = database.extractor.name();
             for package in &database.packages {
                 let package = with_origin(package.clone(), &origins);
-                let context = limpid_match::context(distribution, &package);
+                let context = limpid_match::context(distribution, &package, repositories);
+                let key = (package.kind, package.name.clone(), package.version.clone(), package.arch.clone());
                 let occurrence = Occurrence { package, context, owner: Owner::default() };
-                set.entry(occurrence).or_insert_with(|| database.path.clone());
+                if occurrence.package.kind == PackageType::Generic {
+                    kernels.entry(occurrence).or_insert_with(|| database.path.to_owned());
+                } else if *first.entry(key).or_insert(name) == name {
+                    // Of two kinds of database that list a package, the one that comes first says more of it.
+                    set.entry(occurrence).or_insert_with(|| database.path.to_owned());
+                }
             }
+        }
+        if !kernels.is_empty() {
+            let ownership = self.ownership(statements);
+            let aliases = self.tree.aliases();
+            kernels.retain(|_, path| ownership.owners_in(path, self.tree, &aliases).is_empty());
+            set.append(&mut kernels);
         }
         set
     }
 
+    /// Who owns which files.
+    fn ownership(&mut self, statements: &Statements<'a>) -> Ownership {
+        let mut ownership = Ownership::default();
+        for (extractor, found) in statements.iter().flat_map(|(e, found)| found.iter().map(move |f| (e, f))) {
+            let packages = listed(*extractor, found);
+            if !packages.is_empty() {
+                ownership.add_database(&found.path, packages, &found.record.owners);
+            }
+        }
+        for extractor in self.extractors.iter().filter(|extractor| extractor.lists_files_only()) {
+            for found in self.records(*extractor) {
+                if let Some(listed_for) = extractor.lists_files_of(&found.path) {
+                    ownership.add_list(&listed_for, &found.record.owners);
+                }
+            }
+        }
+        ownership
+    }
+
     /// What the files at the extractor's anchors say: each real file once, under its path without links.
-    fn records(&mut self, extractor: &dyn Extractor) -> Vec<(String, Record)> {
+    fn records(&mut self, extractor: &dyn Extractor) -> Vec<Found<'a>> {
         let mut seen = BTreeSet::new();
         let mut records = Vec::new();
         for anchor in extractor.anchors() {
             let files = match anchor {
                 Anchor::File(path) => vec![(*path).to_owned()],
                 Anchor::Directory(path) => self.files_in(path, extractor),
+                Anchor::Below(path, levels, file) => self.files_below(path, *levels, file),
             };
             for asked in files {
                 let Some(resolved) = self.resolve(&asked) else { continue };
@@ -157,8 +256,8 @@ impl View<'_> {
                 }
                 let Some(record) = self.record(&content, extractor) else { continue };
                 // A distribution's file is known by where it was asked for: that decides precedence.
-                let path = if matches!(record, Record::Distribution(_)) { asked } else { resolved.path };
-                records.push((path, record));
+                let is_release = matches!(record.record, Record::Distribution(_));
+                records.push(Found { path: if is_release { asked } else { resolved.path }, record });
             }
         }
         records
@@ -166,12 +265,19 @@ impl View<'_> {
 
     fn files_in(&mut self, anchor: &str, extractor: &dyn Extractor) -> Vec<String> {
         let Some(directory) = self.resolve(anchor) else { return Vec::new() };
-        let sample = format!("{}/x", directory.path);
+        let sample = format!("{}/{}", directory.path, extractor.sample_name());
         if directory.through_link && extractor.wants(&sample).is_none() {
             self.miss(format!("{}/", directory.path), extractor);
         }
-        let names = self.tree.names_in(&directory.path);
-        names.into_iter().map(|name| format!("{}/{name}", directory.path)).collect()
+        let names = self.tree.names_in(&directory.path).into_iter();
+        let read = names.filter(|name| extractor.reads(&format!("{anchor}/{name}")));
+        read.map(|name| format!("{}/{name}", directory.path)).collect()
+    }
+
+    fn files_below(&mut self, anchor: &str, levels: usize, file: &str) -> Vec<String> {
+        let Some(directory) = self.resolve(anchor) else { return Vec::new() };
+        let files = self.tree.named_below(&directory.path, levels, file);
+        files.into_iter().map(str::to_owned).collect()
     }
 
     fn resolve(&mut self, path: &str) -> Option<crate::tree::Resolved> {
@@ -201,20 +307,18 @@ impl View<'_> {
         }
     }
 
-    fn record(&mut self, content: &Content, extractor: &dyn Extractor) -> Option<Record> {
-        let layer = content.layer?;
-        let findings = self.layers.get(layer)?.0;
-        let record = findings
-            .records
-            .iter()
-            .find(|record| record.path == content.path && record.extractor == extractor.name());
-        match record {
-            Some(record) => Some(record.record.clone()),
-            None => {
-                self.miss(content.path.clone(), extractor);
-                None
-            }
+    fn record(&mut self, content: &Content, extractor: &dyn Extractor) -> Option<&'a FileRecord> {
+        let records = &self.layers.get(content.layer?)?.records;
+        let key = (content.path.as_str(), extractor.name());
+        // Findings are sorted so.
+        let at =
+            records.binary_search_by(|record| (record.path.as_str(), record.extractor.as_str()).cmp(&key));
+        let record = at.ok().and_then(|at| records.get(at));
+        // A list of files of which nothing was kept has no record.
+        if record.is_none() && !(extractor.lists_files_only() && extractor.reads(&content.path)) {
+            self.miss(content.path.clone(), extractor);
         }
+        record
     }
 
     fn miss(&mut self, path: String, extractor: &dyn Extractor) {
@@ -229,7 +333,7 @@ impl View<'_> {
 /// A package database of the image as it stands.
 struct Database<'a> {
     extractor: &'a dyn Extractor,
-    path: String,
+    path: &'a str,
     packages: Vec<Package>,
 }
 
@@ -238,19 +342,19 @@ impl Database<'_> {
         let directory = |path: &str| path.rsplit_once('/').map(|(directory, _)| directory.to_owned());
         other.extractor.superseded_by().contains(&self.extractor.name())
             && !self.packages.is_empty()
-            && directory(&self.path) == directory(&other.path)
+            && directory(self.path) == directory(other.path)
     }
 }
 
 /// The package with the repository that it came from, where the package manager's history knows this very version.
-fn with_origin(mut package: Package, origins: &BTreeMap<String, String>) -> Package {
+fn with_origin(mut package: Package, origins: &BTreeMap<&str, &str>) -> Package {
     if package.kind != PackageType::Rpm || origins.is_empty() {
         return package;
     }
     // In histories an epoch of zero is none.
     let version = package.version.strip_prefix("0:").unwrap_or(&package.version);
-    if let Some(repository) = origins.get(&format!("{}-{version}.{}", package.name, package.arch)) {
-        package.facts.push((PackageFact::Repository, repository.clone()));
+    if let Some(repository) = origins.get(format!("{}-{version}.{}", package.name, package.arch).as_str()) {
+        package.facts.push((PackageFact::Repository, (*repository).to_owned()));
         package.facts.sort_unstable();
     }
     package
@@ -317,3 +421,8 @@ fn pair<'a>(
     fresh.sort();
     pairs
 }
+
+#[cfg(test)]
+#[path = "compose_tests.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

@@ -33,6 +33,9 @@ pub enum Error {
     /// The store failed before the image's turn came.
     #[error("it was not looked at, since the store failed before")]
     Stopped,
+    /// The store knows the image, and not what one of its layers says.
+    #[error("the store has lost what layer {0} says; index the image again")]
+    LayerGone(Digest),
     /// A worker thread ended without a result.
     #[error("a worker ended without a result")]
     Worker,

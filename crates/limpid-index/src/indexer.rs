@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use limpid_extract::EXTRACTORS;
+use limpid_extract::{EXTRACTORS, WINDOWS_DIRECTORIES};
 use limpid_image::{Image, Limits};
-use limpid_model::{Digest, ImageMetadata, LayerFindings, LayerProblem};
+use limpid_model::{Digest, Distribution, ImageMetadata, LayerFindings, LayerProblem};
 use limpid_store::{ImageId, ImageRecord, LayerRecord, NodeId, Store};
 
 use crate::analyse::{Analysis, indexer_state, is_withheld};
@@ -170,10 +170,15 @@ impl Indexer<'_> {
         problems.extend(left_over.map(|(path, newer)| {
             image_problem(path, format!("it was left out: {newer} is the database that counts"))
         }));
-        let distribution = composition.distribution;
         // An image of which something was withheld is looked at again the next time.
         let mut both = metadata.layers.iter().zip(layers);
         let whole = !both.any(|(layer, record)| is_withheld(layer, record.size_bytes));
+        let windows = windows(&metadata, layers).filter(|_| composition.distribution.is_none());
+        if windows.is_some() {
+            let reason = "an image for Windows: Limpid does not know what is installed in it".to_owned();
+            problems.push(image_problem("", reason));
+        }
+        let distribution = composition.distribution.or(windows);
         Ok(ImageRecord {
             metadata,
             nodes,
@@ -187,6 +192,19 @@ impl Indexer<'_> {
             indexer_state: if whole { indexer_state() } else { String::new() },
         })
     }
+}
+
+/// Windows has no file that names it: the config does, and the places that its layers unpack to.
+fn windows(metadata: &ImageMetadata, layers: &[LayerRecord]) -> Option<Distribution> {
+    let in_layers = layers.iter().any(|layer| {
+        layer.findings.entries.iter().any(|entry| WINDOWS_DIRECTORIES.contains(&entry.path.as_str()))
+    });
+    (metadata.platform.os == "windows" || in_layers).then(|| Distribution {
+        id: "windows".to_owned(),
+        version_id: metadata.os_version.clone(),
+        pretty_name: format!("Windows {}", metadata.os_version).trim_end().to_owned(),
+        ..Distribution::default()
+    })
 }
 
 /// The image's metadata with the digests that were verified. They differ only where the image has no blobs: a

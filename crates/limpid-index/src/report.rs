@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_extract::EXTRACTORS;
+use limpid_match::Provenance;
 use limpid_model::{
-    Coverage, ExtractorVersion, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Occurrence,
-    Problem, Report, Standing, Support, Unmatched, Verdict,
+    Coverage, Distribution, ExtractorVersion, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem,
+    Occurrence, PackageType, Problem, Report, Standing, Support, Unmatched, Verdict,
 };
 use limpid_store::{FeedState, ImageRecord, LayerContents, NEWEST, OccurrenceId, Store};
 
@@ -167,15 +168,22 @@ fn coverage(
 ) -> Result<Coverage, Error> {
     let mut feeds: BTreeMap<(String, String), FeedUse> = BTreeMap::new();
     let mut unmatched: BTreeMap<String, u64> = BTreeMap::new();
-    let mut spoken_for: BTreeMap<(String, limpid_model::PackageType), Result<(), String>> = BTreeMap::new();
+    let mut spoken_for: BTreeMap<(String, PackageType), Result<(), String>> = BTreeMap::new();
+    let mentioned = mentioned(store, packages, moment.revision)?;
+    let known = image.distribution.as_ref();
     for package in packages {
         let key = (package.context.release.clone(), package.package.kind);
         if !spoken_for.contains_key(&key) {
-            let verdict = feeds_for(store, &key.0, key.1, moment.revision, &mut feeds)?;
+            let verdict = feeds_for(store, known, &key.0, key.1, moment.revision, &mut feeds)?;
             spoken_for.insert(key.clone(), verdict);
         }
-        if let Some(Err(reason)) = spoken_for.get(&key) {
-            *unmatched.entry(reason.clone()).or_default() += 1;
+        let foreign = || foreign(package, mentioned.contains(&package.package.source_name));
+        let reason = match spoken_for.get(&key) {
+            Some(Err(reason)) => Some(reason.clone()),
+            _ => foreign(),
+        };
+        if let Some(reason) = reason {
+            *unmatched.entry(reason).or_default() += 1;
         }
     }
     let problems = image.problems.clone();
@@ -204,19 +212,67 @@ fn support(image: &ImageRecord, today: &str) -> Support {
     release.map_or(Support::Unknown, |release| limpid_match::support(&release, today))
 }
 
+/// Of the packages that somebody else than the distribution maintains, the sources that a feed has spoken of.
+fn mentioned(store: &dyn Store, packages: &[InstalledPackage], at: u64) -> Result<BTreeSet<String>, Error> {
+    let mut asked: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in packages.iter().filter(|package| !package.package.facts.is_empty()) {
+        if limpid_match::provenance(&package.package, false) == Provenance::Unclear {
+            asked.entry(&package.context.release).or_default().insert(&package.package.source_name);
+        }
+    }
+    let mut mentioned = BTreeSet::new();
+    for (release, names) in asked {
+        let said = store.affected(release, &names.into_iter().collect::<Vec<_>>(), at)?;
+        mentioned.extend(said.into_iter().map(|said| said.affected.package));
+    }
+    Ok(mentioned)
+}
+
+/// Why the feed of the distribution does not speak for a package of its kind, if it does not.
+fn foreign(package: &InstalledPackage, mentioned: bool) -> Option<String> {
+    let release = &package.context.release;
+    match limpid_match::provenance(&package.package, mentioned) {
+        Provenance::Own => None,
+        Provenance::ThirdParty => {
+            Some(format!("packages of third parties: the feeds of {release} do not speak for them"))
+        }
+        Provenance::Unclear => Some(format!(
+            "packages that may be a third party's: neither their maintainers nor the feeds of {release} know them"
+        )),
+    }
+}
+
 /// Notes the documents that speak for packages of a kind in a release, or says why none does.
 fn feeds_for(
     store: &dyn Store,
+    distribution: Option<&Distribution>,
     release: &str,
-    kind: limpid_model::PackageType,
+    kind: PackageType,
     at: u64,
     feeds: &mut BTreeMap<(String, String), FeedUse>,
 ) -> Result<Result<(), String>, Error> {
+    if kind == PackageType::Generic {
+        return Ok(Err("kernels that no package brought: no feed speaks for them".to_owned()));
+    }
+    if release.is_empty()
+        && let Some(distribution) = distribution
+    {
+        let title = limpid_match::title(distribution);
+        return Ok(Err(format!("{kind} packages: {title} has none of its own, no feed speaks for them")));
+    }
     if release.is_empty() {
         return Ok(Err(format!("{kind} packages of an unknown distribution: no feed speaks for them")));
     }
     let Some(rules) = limpid_match::rules_for(release, kind) else {
-        return Ok(Err(format!("{kind} packages of {release}: Limpid has no feed that speaks for them")));
+        let parents = distribution.map(limpid_match::parents).unwrap_or_default();
+        let parents = if parents.is_empty() {
+            String::new()
+        } else {
+            format!("; it stands on {}, whose feeds speak of their own packages only", parents.join(" and "))
+        };
+        return Ok(Err(format!(
+            "{kind} packages of {release}: Limpid has no feed that speaks for them{parents}"
+        )));
     };
     let (mut own, mut published) = (false, false);
     let mut states = Vec::new();

@@ -12,6 +12,13 @@ use limpid_model::{TreeEntry, TreeEntryKind};
 /// Links followed in one resolution: what Linux allows before it says ELOOP.
 const LINKS_MAX: usize = 40;
 
+/// Links that are looked at for other names of files, and directories down to which they are: merged directories
+/// (`bin`, `lib64`, `var/run`) lie near the root, and real images have a few hundred links there.
+const ALIASES_MAX: usize = 10_000;
+const ALIAS_DEPTH_MAX: usize = 4;
+/// Names that one directory has by links.
+const ALIASES_OF_ONE_MAX: usize = 16;
+
 /// A file's content: the layer and the path in that layer's archive which hold its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Content {
@@ -43,6 +50,24 @@ pub(crate) struct Resolved {
     pub(crate) path: String,
     /// Whether a link was followed on the way.
     pub(crate) through_link: bool,
+}
+
+/// Links to directories, by where they lead.
+#[derive(Debug, Default)]
+pub(crate) struct Aliases {
+    links: BTreeMap<String, Vec<String>>,
+}
+
+impl Aliases {
+    /// Other names of what is at `path`, a path without links.
+    pub(crate) fn of(&self, path: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for (slash, _) in path.match_indices('/') {
+            let links = self.links.get(&path[..slash]).into_iter().flatten();
+            names.extend(links.map(|link| format!("{link}{}", &path[slash..])));
+        }
+        names
+    }
 }
 
 /// The merged tree.
@@ -93,13 +118,46 @@ impl Tree {
         below.filter_map(|path| path.strip_prefix(&prefix)).filter(|name| !name.contains('/')).collect()
     }
 
+    /// The paths of what is named `file` and lies `levels` directories below the directory at a path without links,
+    /// sorted.
+    pub(crate) fn named_below(&self, directory: &str, levels: usize, file: &str) -> Vec<&str> {
+        let prefix = format!("{directory}/");
+        let below = self.nodes.range(prefix.clone()..).map(|(path, _)| path);
+        let below = below.take_while(|path| path.starts_with(&prefix));
+        below
+            .filter(|path| {
+                let mut names = path[prefix.len()..].split('/');
+                names.by_ref().take(levels).count() == levels
+                    && names.next() == Some(file)
+                    && names.next().is_none()
+            })
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// The links to directories by which files have other names.
+    pub(crate) fn aliases(&self) -> Aliases {
+        let mut aliases = Aliases::default();
+        let links = self.nodes.iter().filter(|(path, placed)| {
+            matches!(placed.node, Node::Symlink(_)) && path.matches('/').count() < ALIAS_DEPTH_MAX
+        });
+        for (link, _) in links.take(ALIASES_MAX) {
+            let Some(resolved) = self.resolve(link) else { continue };
+            let links = aliases.links.entry(resolved.path).or_default();
+            if links.len() < ALIASES_OF_ONE_MAX {
+                links.push(link.clone());
+            }
+        }
+        aliases
+    }
+
     /// Follows every link of `path`, the last one too; `None` for a loop.
     pub(crate) fn resolve(&self, path: &str) -> Option<Resolved> {
         self.follow(path, true)
     }
 
     /// Where an entry of a layer lands: parents followed, the last part as it is.
-    fn unpack_path(&self, path: &str) -> Option<String> {
+    pub(crate) fn unpack_path(&self, path: &str) -> Option<String> {
         self.follow(path, false).map(|resolved| resolved.path)
     }
 
@@ -213,6 +271,23 @@ mod tests {
             tree.file("usr/lib/sysimage/dpkg/status").unwrap(),
             &Content { layer: Some(3), path: "var/lib/dpkg/status".to_owned() }
         );
+    }
+
+    #[test]
+    fn files_are_found_at_their_depth_only() {
+        let mut tree = Tree::default();
+        let paths = ["var/db/pkg/a/b-1/PF", "var/db/pkg/a/PF", "var/db/pkg/a/b/c/PF", "var/db/pkgs/a/b/PF"];
+        tree.apply(0, &paths.map(file));
+        assert_eq!(tree.named_below("var/db/pkg", 2, "PF"), ["var/db/pkg/a/b-1/PF"]);
+        assert_eq!(tree.named_below("var/db/pkg", 1, "PF"), ["var/db/pkg/a/PF"]);
+    }
+
+    #[test]
+    fn a_path_has_the_names_that_links_give_it() {
+        let mut tree = Tree::default();
+        tree.apply(0, &[link("bin", "usr/bin"), link("lib", "/usr/lib"), link("loop", "loop")]);
+        assert_eq!(tree.aliases().of("usr/bin/ls"), ["bin/ls"]);
+        assert_eq!(tree.aliases().of("usr/share/x"), [""; 0]);
     }
 
     #[test]

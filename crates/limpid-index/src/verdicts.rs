@@ -116,5 +116,5 @@ fn judge(occurrence: &Occurrence, statements: &Statements) -> Vec<Explanation> {
         .collect();
     let products = Products::of(&occurrence.context, &statements.repositories);
     let subject = Subject { package: &occurrence.package, context: &occurrence.context, products: &products };
-    rules.judge_all(&subject, &said)
+    limpid_match::verdicts_of(rules, &subject, &said)
 }

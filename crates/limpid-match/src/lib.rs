@@ -12,10 +12,12 @@ mod centos;
 mod class;
 mod cvss;
 mod debian;
+mod distributions;
 mod join;
 mod judge;
 mod oracle;
 mod products;
+mod provenance;
 mod redhat;
 mod release;
 mod rocky;
@@ -31,15 +33,17 @@ use limpid_version::Scheme;
 
 pub use class::{PackageClass, class};
 pub use cvss::{CvssVersion, base_score};
+pub use distributions::{DISTRIBUTIONS, Granularity, KnownDistribution, known_distribution, parents};
 pub use join::join;
 pub use products::Products;
+pub use provenance::{Provenance, provenance};
 pub use release::{context, release};
 pub use severity::{OPERATOR_FEED, OwnWord, severity};
 pub use support::support;
 
 /// Raised whenever a verdict on the same package and advisories would change. Verdicts of another version are
 /// computed again.
-pub const RULES_VERSION: u32 = 3;
+pub const RULES_VERSION: u32 = 4;
 
 /// An advisory's statement on a package, with what of the advisory a verdict needs.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +97,9 @@ pub trait Rules: Send + Sync {
 
     /// The verdict on `package`, with its reasons; `None` if the statement is not about it.
     fn judge(&self, package: &Package, statement: &Statement<'_>) -> Option<Explanation> {
+        if self.feeds().contains(&statement.feed) && provenance::is_third_party(package) {
+            return None;
+        }
         judge::judge(self.distribution(), self.scheme(), &self.names(package), package, statement)
     }
 
@@ -115,6 +122,20 @@ pub static RULES: &[&dyn Rules] = &[
     &oracle::Oracle,
     &amazon::Amazon,
 ];
+
+/// The verdicts of all that is said of a package, by its distribution's rules. What a distribution's feed says is
+/// not about a third party's package of the same name; an advisory of the operator's own may be.
+pub fn verdicts_of(
+    rules: &dyn Rules,
+    subject: &Subject<'_>,
+    statements: &[Statement<'_>],
+) -> Vec<Explanation> {
+    if !provenance::is_third_party(subject.package) {
+        return rules.judge_all(subject, statements);
+    }
+    let own = statements.iter().filter(|statement| !rules.feeds().contains(&statement.feed));
+    rules.judge_all(subject, &own.copied().collect::<Vec<_>>())
+}
 
 /// The rules for a kind of package in a release (`debian:12`), if there are any.
 pub fn rules_for(release: &str, kind: PackageType) -> Option<&'static dyn Rules> {

@@ -5,7 +5,12 @@
 //! `distro-info-data` has them; Ubuntu's Legacy add-on, which Canonical extended to fifteen years after the release
 //! in November 2025 and announces by the month, <https://ubuntu.com/blog>; Alpine <https://alpinelinux.org/releases/>.
 
+mod enterprise;
+mod suse;
+
 use limpid_model::Support;
+
+use crate::distributions::{Granularity, known_distribution};
 
 /// A release, the last day of its regular support, and the programmes that go on one after the other, each
 /// with its last day.
@@ -116,15 +121,24 @@ const LIFETIMES: &[Lifetime] = &[
     lifetime("alpine:3.23", "2027-11-01", &[]),
 ];
 
-/// Releases without an end: they roll.
+/// Every table: this file's, and one a family.
+const TABLES: &[&[Lifetime]] = &[LIFETIMES, enterprise::LIFETIMES, suse::LIFETIMES];
+
+fn lifetimes() -> impl Iterator<Item = &'static Lifetime> {
+    TABLES.iter().copied().flatten()
+}
+
+/// Releases without an end: they roll. So do distributions that have no releases at all.
 const ROLLING: &[&str] = &["debian:sid", "debian:14", "debian:15", "alpine:edge"];
 
 /// Whether `release` is supported on `today` (`YYYY-MM-DD`).
 pub fn support(release: &str, today: &str) -> Support {
-    if ROLLING.contains(&release) {
+    let rolls = known_distribution(release)
+        .is_some_and(|known| known.granularity == Granularity::Rolling && !known.kinds.is_empty());
+    if rolls || ROLLING.contains(&release) {
         return Support::Supported { until: None };
     }
-    let Some(lifetime) = LIFETIMES.iter().find(|lifetime| lifetime.release == release) else {
+    let Some(lifetime) = lifetimes().find(|lifetime| lifetime.release == release) else {
         return Support::Unknown;
     };
     // Dates of this form order as texts.
@@ -160,6 +174,11 @@ mod tests {
         assert_eq!(support("debian:7", "2026-11-24"), Support::EndOfLife { since: "2020-06-30".into() });
         assert_eq!(support("ubuntu:23.10", "2026-11-24"), Support::EndOfLife { since: "2024-07-11".into() });
         assert_eq!(support("alpine:3.7", "2026-11-24"), Support::EndOfLife { since: "2019-11-01".into() });
+        assert!(matches!(support("rhel:8", "2026-11-24"), Support::Supported { .. }));
+        assert!(matches!(support("sles:15.5", "2026-11-24"), Support::Extended { .. }));
+        assert!(matches!(support("amzn:2", "2026-11-24"), Support::EndOfLife { .. }));
+        assert_eq!(support("wolfi", "2026-11-24"), Support::Supported { until: None });
+        assert_eq!(support("bottlerocket", "2026-11-24"), Support::Unknown);
         assert_eq!(support("debian:sid", "2026-11-24"), Support::Supported { until: None });
         assert_eq!(support("plan9:4", "2026-11-24"), Support::Unknown);
     }
@@ -167,7 +186,8 @@ mod tests {
     #[test]
     fn every_date_is_a_date_and_programmes_follow_in_time() {
         let date = |text: &str| text.len() == 10 && text.bytes().filter(|b| *b == b'-').count() == 2;
-        for lifetime in LIFETIMES {
+        for lifetime in lifetimes() {
+            assert_eq!(lifetimes().filter(|other| other.release == lifetime.release).count(), 1);
             let mut last = lifetime.regular;
             assert!(date(last), "{}", lifetime.release);
             for (_, until) in lifetime.programmes {

@@ -94,6 +94,8 @@ pub enum Record {
     Repositories(Vec<String>),
     /// The file says which repository each package came from: (package as the file names it, repository), sorted.
     Origins(Vec<(String, String)>),
+    /// The file says only which files a package brought: see the owners beside it.
+    Files,
 }
 
 /// Something that could not be read, for the report's coverage block.

@@ -65,6 +65,8 @@ pub struct ImageMetadata {
     pub config_digest: Option<Digest>,
     /// Its platform, from the config.
     pub platform: Platform,
+    /// `os.version` of the config, which only images for Windows have (`10.0.17763.5329`); empty for none.
+    pub os_version: String,
     /// `created`, as the config writes it (RFC 3339), empty for none.
     pub created: String,
     /// `config.Env`.

@@ -96,7 +96,8 @@ pub struct Package {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum PackageFact {
-    /// rpm's `Vendor` tag; who built the package.
+    /// rpm's `Vendor` tag, dpkg's `Vendor` or `Origin` field: who built the package. Of a deb only where it is not
+    /// Debian or Ubuntu.
     Vendor,
     /// rpm's `Modularitylabel` tag (`name:stream:version:context`).
     Module,
@@ -104,7 +105,8 @@ pub enum PackageFact {
     SigningKey,
     /// The repository that the package came from, as the package manager's history says.
     Repository,
-    /// `Maintainer` (dpkg) or packager; tells third-party packages from the distribution's own.
+    /// `Maintainer` (dpkg) where nobody of Debian or Ubuntu maintains it; tells third-party packages from the
+    /// distribution's own.
     Maintainer,
 }
 

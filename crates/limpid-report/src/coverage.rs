@@ -63,10 +63,14 @@ fn distribution(coverage: &Coverage) -> String {
     let Some(distribution) = &coverage.distribution else {
         return "unknown: the image names none that Limpid recognises".to_owned();
     };
-    let name = if distribution.pretty_name.is_empty() {
-        distribution.to_string()
-    } else {
-        distribution.pretty_name.clone()
+    // `CBL-Mariner/Linux` does not say which.
+    let says_which = distribution.pretty_name.contains(|c: char| c.is_ascii_digit());
+    let name = match distribution.pretty_name.as_str() {
+        "" => distribution.to_string(),
+        name if says_which || !distribution.code_name.is_empty() || distribution.version_id.is_empty() => {
+            name.to_owned()
+        }
+        name => format!("{name} {}", distribution.version_id),
     };
     let until =
         |until: &Option<String>| until.as_ref().map(|day| format!(" until {day}")).unwrap_or_default();

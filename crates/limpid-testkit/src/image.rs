@@ -62,6 +62,7 @@ pub enum Export {
 pub struct ImageBuilder {
     pub(crate) layers: Vec<(String, Vec<u8>)>,
     architecture: Option<String>,
+    windows: Option<String>,
 }
 
 impl ImageBuilder {
@@ -74,6 +75,13 @@ impl ImageBuilder {
     #[must_use]
     pub fn layer(mut self, command: &str, layer: &Layer) -> Self {
         self.layers.push((command.to_owned(), layer.tar()));
+        self
+    }
+
+    /// Makes it an image for this version of Windows.
+    #[must_use]
+    pub fn windows(mut self, version: &str) -> Self {
+        self.windows = Some(version.to_owned());
         self
     }
 
@@ -99,7 +107,7 @@ impl ImageBuilder {
             .iter()
             .map(|(command, _)| json!({"created": "1970-01-01T00:00:00Z", "created_by": command}))
             .collect();
-        let config = json!({
+        let mut config = json!({
             "created": "1970-01-01T00:00:00Z",
             "architecture": architecture,
             "os": "linux",
@@ -107,6 +115,10 @@ impl ImageBuilder {
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
             "history": history,
         });
+        if let Some(version) = &self.windows {
+            config["os"] = json!("windows");
+            config["os.version"] = json!(version);
+        }
         config.to_string().into_bytes()
     }
 

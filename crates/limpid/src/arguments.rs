@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Show why an image has, or does not have, a vulnerability
     #[command(after_help = REFERENCES)]
     Explain(Explain),
+    /// Show which package of an image brought a file
+    #[command(after_help = REFERENCES)]
+    Owner(Owner),
     /// Show which images in the store have a vulnerability, and what share
     Affected(Affected),
     /// Update feeds, or show their state
@@ -94,6 +97,8 @@ pub(crate) enum Command {
     /// Compare versions as an ecosystem's own tool does
     #[command(subcommand)]
     Version(Version),
+    /// Print what this Limpid knows: distributions, package databases, feeds, and how each was tested (Markdown)
+    Coverage,
     /// Scan three example images offline and ask which have GHOST
     Demo,
 }
@@ -221,6 +226,15 @@ pub(crate) struct Explain {
     /// The vulnerability, for example CVE-2015-0235
     #[arg(value_name = "ID")]
     pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Owner {
+    #[command(flatten)]
+    pub(crate) image: ImageArguments,
+    /// The file in the image, for example /usr/bin/openssl
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
 }
 
 #[derive(Debug, Args)]

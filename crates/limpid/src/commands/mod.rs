@@ -1,12 +1,14 @@
 //! One file a command.
 
 mod affected;
+mod coverage;
 mod demo;
 mod explain;
 mod feed_changes;
 mod feed_status;
 mod feeds;
 mod layers;
+mod owner;
 mod packages;
 mod scan;
 mod version;
@@ -22,9 +24,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         Command::Packages(command) => packages::run(global, command),
         Command::Layers(command) => layers::run(global, command),
         Command::Explain(command) => explain::run(global, command),
+        Command::Owner(command) => owner::run(global, command),
         Command::Affected(command) => affected::run(global, command),
         Command::Feeds(command) => feeds::run(global, command),
         Command::Version(command) => version::run(command),
+        Command::Coverage => coverage::run(),
         Command::Demo => demo::run(global),
     }
 }

@@ -1,12 +1,15 @@
 //! The real binary, end to end.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
+mod databases;
+mod distributions;
 mod engines;
 mod enrichment;
 mod errors;
 mod feeds;
 mod interrupt;
 mod many;
+mod owner;
 mod packages;
 mod references;
 mod registry;
