@@ -66,7 +66,9 @@ enum Item {
 }
 
 struct Hash<'a> {
-    window: Window<'a>,
+    /// Pages of the hash and pages of chains lie apart, each in order: two windows, so that each is read ahead.
+    buckets: Window<'a>,
+    chains: Window<'a>,
     order: Order,
     page_bytes: usize,
     visited: Visited,
@@ -116,7 +118,8 @@ fn open(content: &dyn ReadAt) -> Result<Hash<'_>, ExtractError> {
     let mut visited = Visited::new(pages);
     // The meta page itself.
     let _ = visited.visit(0);
-    Ok(Hash { window, order, page_bytes: page_bytes as usize, visited, max_bucket, spares })
+    let chains = Window::new(content);
+    Ok(Hash { buckets: window, chains, order, page_bytes: page_bytes as usize, visited, max_bucket, spares })
 }
 
 impl Hash<'_> {
@@ -133,7 +136,7 @@ impl Hash<'_> {
         let mut number = base.checked_add(bucket).ok_or_else(|| Damage::new("its page has no number"))?;
         loop {
             page.clear();
-            page.extend_from_slice(self.page(number)?);
+            page.extend_from_slice(self.page(number, false)?);
             match page[25] {
                 // A bucket that nothing was ever put in.
                 PAGE_UNUSED => return Ok(()),
@@ -152,9 +155,10 @@ impl Hash<'_> {
         }
     }
 
-    fn page(&mut self, number: u32) -> Result<&[u8], Damage> {
+    fn page(&mut self, number: u32, in_chain: bool) -> Result<&[u8], Damage> {
         self.visited.visit(u64::from(number))?;
-        let page = self.window.get(u64::from(number) * self.page_bytes as u64, self.page_bytes)?;
+        let window = if in_chain { &mut self.chains } else { &mut self.buckets };
+        let page = window.get(u64::from(number) * self.page_bytes as u64, self.page_bytes)?;
         if self.order.u32(page, 8) != number && page[25] != PAGE_UNUSED {
             return Err(Damage::new(format!("page {number} has another number in it")));
         }
@@ -227,7 +231,7 @@ impl Hash<'_> {
         let order = self.order;
         let mut number = first;
         while number != 0 && blob.len() < length {
-            let page = self.page(number)?;
+            let page = self.page(number, true)?;
             if page[25] != PAGE_OVERFLOW {
                 let reason = format!("page {number} has the type {}, not that of an overflow page", page[25]);
                 return Err(Damage::new(reason));

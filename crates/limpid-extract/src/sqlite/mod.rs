@@ -46,7 +46,9 @@ impl Table {
 
 /// A SQLite file.
 pub(crate) struct Database<'a> {
-    window: Window<'a>,
+    /// Pages of trees and pages of chains lie apart, each in order: two windows, so that each is read ahead.
+    tree: Window<'a>,
+    chains: Window<'a>,
     page_bytes: usize,
     usable: usize,
     visited: Visited,
@@ -77,7 +79,8 @@ impl<'a> Database<'a> {
         let pages = window.size() / page_bytes as u64;
         // Pages are counted from one.
         let visited = Visited::new(pages + 1);
-        let mut database = Self { window, page_bytes, usable, visited, schema: Vec::new() };
+        let chains = Window::new(content);
+        let mut database = Self { tree: window, chains, page_bytes, usable, visited, schema: Vec::new() };
         database.read_schema(tables)?;
         Ok(database)
     }
@@ -168,7 +171,8 @@ impl<'a> Database<'a> {
             return Err(Damage::new(format!("page {number} lies more than {DEPTH_MAX} levels deep")));
         }
         page.clear();
-        page.extend_from_slice(self.page(number)?);
+        let offset = self.visit(number)?;
+        page.extend_from_slice(self.tree.get(offset, self.page_bytes)?);
         let header = if number == 1 { HEADER_BYTES } else { 0 };
         let header_bytes = match page[header] {
             LEAF => 8,
@@ -184,13 +188,13 @@ impl<'a> Database<'a> {
         Ok((header, cells))
     }
 
-    fn page(&mut self, number: u32) -> Result<&[u8], Damage> {
+    /// Where a page is that was not read before.
+    fn visit(&mut self, number: u32) -> Result<u64, Damage> {
         if number == 0 {
             return Err(Damage::new("it points to page 0, which there is not"));
         }
         self.visited.visit(u64::from(number))?;
-        let offset = (u64::from(number) - 1) * self.page_bytes as u64;
-        Ok(self.window.get(offset, self.page_bytes)?)
+        Ok((u64::from(number) - 1) * self.page_bytes as u64)
     }
 
     /// One cell of a leaf.
@@ -251,7 +255,8 @@ impl<'a> Database<'a> {
                 let reason = format!("its pages end after {} of {length} bytes", payload.len());
                 return Err(Damage::new(reason));
             }
-            let page = self.page(number)?;
+            let offset = self.visit(number)?;
+            let page = self.chains.get(offset, self.page_bytes)?;
             number = be_u32(page, 0).unwrap_or_default();
             let part = (usable - 4).min(length - payload.len());
             payload.extend_from_slice(&page[4..4 + part]);
