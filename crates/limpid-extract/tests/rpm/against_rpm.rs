@@ -112,6 +112,21 @@ impl Database {
         fs::read(self.folder.path().join("db/rpmdb.sqlite")).unwrap()
     }
 
+    /// The same database, written anew by SQLite.
+    fn with_pages_of(&self, bytes: usize) -> Vec<u8> {
+        let path = self.folder.path().join("db/rpmdb.sqlite");
+        let copy = self.folder.path().join("copy.sqlite");
+        fs::copy(path, &copy).unwrap();
+        let program = format!(
+            "import sqlite3; c = sqlite3.connect('copy.sqlite', isolation_level=None); \
+             c.execute('pragma journal_mode=delete'); c.execute('pragma page_size={bytes}'); c.execute('vacuum')"
+        );
+        self.run(Command::new("python3").args(["-c", &program]).current_dir(self.folder.path()));
+        let file = fs::read(copy).unwrap();
+        assert_eq!(usize::from(u16::from_be_bytes([file[16], file[17]])), bytes % 65535, "python3 did not");
+        file
+    }
+
     /// The headers, as `rpmdb --exportdb` gives them: a magic number before each.
     fn headers(&self) -> Vec<Vec<u8>> {
         let path = self.folder.path().join("db");
@@ -168,6 +183,9 @@ fn lists_are_those_of_rpm_in_every_form() {
 
     let ours = packages("rpm-sqlite", &database.bytes());
     assert_eq!(ours.iter().map(shown).collect::<BTreeSet<_>>(), expected);
+    for page_bytes in [512, 1024, 65536] {
+        assert_eq!(packages("rpm-sqlite", &database.with_pages_of(page_bytes)), ours, "{page_bytes}");
+    }
     let headers = database.headers();
     assert_eq!(packages("rpm-ndb", &rpm_ndb(&headers)), ours);
     for version in 7..=10 {
