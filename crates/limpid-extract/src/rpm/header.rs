@@ -19,6 +19,7 @@ pub(crate) enum Tag {
     SigGpg = 262,
     DsaHeader = 267,
     RsaHeader = 268,
+    OpenPgp = 278,
     Name = 1000,
     Version = 1001,
     Release = 1002,
@@ -33,11 +34,12 @@ pub(crate) enum Tag {
     ModularityLabel = 5096,
 }
 
-const TAGS: [Tag; 16] = [
+const TAGS: [Tag; 17] = [
     Tag::SigPgp,
     Tag::SigGpg,
     Tag::DsaHeader,
     Tag::RsaHeader,
+    Tag::OpenPgp,
     Tag::Name,
     Tag::Version,
     Tag::Release,

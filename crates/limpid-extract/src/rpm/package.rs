@@ -82,10 +82,12 @@ fn fact_text(header: &Header<'_>, tag: Tag) -> Result<Option<String>, Damage> {
     Ok(text.filter(|text| !text.is_empty() && text != "(none)" && text.len() <= FACT_BYTES_MAX))
 }
 
-/// The key that signed the package; the signatures in the order in which `rpm -qi` looks for one.
+/// The key that signed the package; the signatures in the order in which `rpm -qi` looks for one. rpm 6 has them in
+/// a tag of their own, the first of several counts.
 fn signing_key(header: &Header<'_>) -> Option<String> {
     let tags = [Tag::DsaHeader, Tag::RsaHeader, Tag::SigGpg, Tag::SigPgp];
-    tags.into_iter().find_map(|tag| signature::issuer(header.bytes(tag).ok()??))
+    let key = tags.into_iter().find_map(|tag| signature::issuer(header.bytes(tag).ok()??));
+    key.or_else(|| signature::issuer_of_base64(header.text(Tag::OpenPgp).ok()??))
 }
 
 /// `NAME-VERSION-RELEASE.src.rpm`: the name, and version and release. An epoch is not part of it.

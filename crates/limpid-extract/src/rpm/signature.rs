@@ -30,6 +30,30 @@ pub(crate) fn issuer(packet: &[u8]) -> Option<String> {
     Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// The same of a packet in base64, as rpm 6 keeps signatures (RFC 4648, section 4).
+pub(crate) fn issuer_of_base64(text: &[u8]) -> Option<String> {
+    const BYTES_MAX: usize = 64 << 10;
+    let mut packet = Vec::new();
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in text.iter().take(BYTES_MAX).filter(|byte| !byte.is_ascii_whitespace() && **byte != b'=') {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            packet.push((bits >> count & 0xff) as u8);
+        }
+    }
+    issuer(&packet)
+}
+
 /// The body of a signature packet (tag 2), in either form of packet header.
 fn signature_body(packet: &[u8]) -> Option<&[u8]> {
     let (&tag, rest) = packet.split_first()?;
@@ -107,6 +131,9 @@ mod tests {
         let body = [&[4, 0, 1, 8, 0, 23, 22, 33, 4][..], &fingerprint, &[0, 0]].concat();
         let packet = [&[0xc2, body.len() as u8][..], &body].concat();
         assert_eq!(issuer(&packet).as_deref(), Some("199e2f91fd431d51"));
+        // The first of the packets above, as `base64` writes it.
+        assert_eq!(issuer_of_base64(b"iA8DBQABAgMEGZ4vkf1DHVE=").as_deref(), Some("199e2f91fd431d51"));
+        assert_eq!(issuer_of_base64(b"?"), None);
         for end in 0..v4_old.len() {
             assert_eq!(issuer(&v4_old[..end]), None);
         }
