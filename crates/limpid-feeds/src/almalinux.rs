@@ -1,14 +1,16 @@
 //! AlmaLinux: `errata.full.json` of a release, `{"data": [{id, type, severity, packages, references, ...}]}`.
 //!
 //! Source of truth: <https://errata.almalinux.org/>. Left out: errata that are not of type `security`, counted;
-//! titles, file names and their digests; `modules`, which the packages' own `module` says.
+//! titles, file names and their digests; `modules`, which the packages' own `module` says. Where the file cannot be
+//! had, AlmaLinux's OSV records stand in for it (see `almalinux_osv.rs`).
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{BufRead as _, Read};
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::almalinux_osv;
 use crate::decode::decoded;
 use crate::errata::{Erratum, FixedPackage, cves_in, evr, is_cve};
 use crate::error::FeedError;
@@ -17,6 +19,7 @@ use crate::json::{JsonError, JsonWalker, Value};
 use crate::limits::Limits;
 
 const BASE: &str = "https://errata.almalinux.org";
+const OSV: &str = "https://codeload.github.com/AlmaLinux/osv-database/tar.gz/refs/heads/master";
 const MAJORS: [&str; 3] = ["8", "9", "10"];
 
 /// AlmaLinux's errata, one document for each release.
@@ -48,6 +51,10 @@ impl Feed for AlmaLinux {
         MAJORS.iter().flat_map(|major| self.documents(&format!("almalinux:{major}"))).collect()
     }
 
+    fn fallback(&self, document: &Document) -> Option<Document> {
+        Some(Document::new(document.name.clone(), OSV))
+    }
+
     fn parse(
         &self,
         document: &Document,
@@ -58,7 +65,13 @@ impl Feed for AlmaLinux {
         let mut emitter = Emitter::new(document, limits, sink);
         let fail = |error: JsonError| error.of(&document.name);
         let release = format!("almalinux:{}", document.name);
-        let input = decoded(input, limits).map_err(|error| fail(JsonError::Read(error)))?;
+        let mut input = decoded(input, limits).map_err(|error| fail(JsonError::Read(error)))?;
+        let first = input.fill_buf().map_err(|error| fail(JsonError::Read(error)))?.first();
+        // An archive begins with a path.
+        if first.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'.') {
+            almalinux_osv::parse(input, &document.name, &mut emitter)?;
+            return emitter.finish(false);
+        }
         let mut walker = JsonWalker::new(input, limits.record_bytes_max);
         walker.open(b'{').map_err(fail)?;
         while let Some(key) = walker.next_key().map_err(fail)? {

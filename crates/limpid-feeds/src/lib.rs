@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod almalinux;
+mod almalinux_osv;
 mod alpine_secdb;
 mod amazon;
 mod archive;

@@ -180,6 +180,46 @@ fn every_erratum_of_almalinux_is_read() {
     assert_eq!(summary.skipped, BTreeMap::from([("erratum is not about security".to_owned(), 1)]));
 }
 
+const ALMALINUX_OSV: &str = r#"
+import json, sys, tarfile
+rows, count, chosen, late = set(), 0, set(), {}
+for member in (archive := tarfile.open(sys.argv[1])):
+    if not member.name.endswith('.json') or '/advisories/' not in member.name: continue
+    count += 1
+    record = json.load(archive.extractfile(member))
+    if not record['id'].startswith('ALSA-'): continue
+    for entry in record['affected']:
+        if entry['package']['ecosystem'] != 'AlmaLinux:8': continue
+        chosen.add(member.name)
+        for cve in [i for i in record['related'] if i.startswith('CVE-')] or [record['id']]:
+            rows.add(' '.join([cve, entry['package']['name'], entry['ranges'][0]['events'][1]['fixed'], record['id']]))
+print(json.dumps({'count': count, 'chosen': len(chosen), 'rows': sorted(rows)}))
+"#;
+
+#[test]
+fn almalinux_osv_records_stand_in_for_its_errata() {
+    let Some(mirror) = mirror() else { return };
+    let document = AlmaLinux.fallback(&AlmaLinux.documents("almalinux:8")[0]).unwrap();
+    let path = mirror.join(document.url.strip_prefix("https://").unwrap());
+    let (found, summary) = load(&AlmaLinux, &document, &path);
+    let expected = python(ALMALINUX_OSV, &path);
+    let rows = said(&found, |id, row| vec![format!("{id} {} {} {}", row.package, row.fixed, row.notice)]);
+    assert_eq!(rows, lines(&expected["rows"]));
+    assert!(rows.len() > 50_000, "{}", rows.len());
+    let [count, chosen] = ["count", "chosen"].map(|key| expected[key].as_u64().unwrap());
+    assert_eq!((summary.records, skipped(&summary)), (count, count - chosen));
+    // What the world knows of these, beside what the file says.
+    for row in [
+        "CVE-2023-4911 glibc 2.28-225.el8_8.6 ALSA-2023:5455",
+        "CVE-2022-0778 openssl-libs 1:1.1.1k-6.el8_5 ALSA-2022:1065",
+    ] {
+        assert!(rows.contains(row), "{row}");
+    }
+    let nodejs = found.iter().flat_map(|advisory| &advisory.affected).filter(|row| row.package == "nodejs");
+    assert!(nodejs.clone().filter(|row| row.module == "nodejs:18").count() > 5);
+    assert!(nodejs.filter(|row| row.fixed.contains(".module")).all(|row| row.module.starts_with("nodejs:")));
+}
+
 /// Through tests, objects and states, where the feed reads comments.
 const ORACLE: &str = r#"
 import bz2, json, re, sys
