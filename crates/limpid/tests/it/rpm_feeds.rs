@@ -166,12 +166,15 @@ fn an_archive_that_is_damaged_leaves_the_last_good_data() {
     assert!(context.ok(&["affected", "CVE-2023-38545"]).contains("CVE-2023-38545"));
 }
 
-/// An image whose packages are listed as distroless images list them.
+/// An image whose packages are listed as distroless images list them, with the epoch in a column of its own.
 fn image(context: &Context, os_release: &str, packages: &[(&str, &str, &str)]) {
     let lines: Vec<String> = packages
         .iter()
         .map(|(name, version, source)| {
-            format!("{name}\t{version}\t1\t1\tVendor\t(none)\t1\tx86_64\t0\t{source}-{version}.src.rpm\n")
+            let (epoch, version) = version.split_once(':').unwrap_or(("0", version));
+            format!(
+                "{name}\t{version}\t1\t1\tVendor\t{epoch}\t1\tx86_64\t{epoch}\t{source}-{version}.src.rpm\n"
+            )
         })
         .collect();
     let layer = Layer::new()
@@ -245,4 +248,75 @@ fn images_of_rpm_distributions_are_judged_by_their_own_errata() {
     image(&context, &os("rhel", "9.3"), &[("curl", "7.76.1-26.el9_3.1", "curl")]);
     let told = context.ok(&["--offline", "explain", "oci:image", "CVE-2023-38545"]);
     assert!(told.contains("main products are taken") && told.contains("enterprise_linux:9::"), "{told}");
+}
+
+/// For known vulnerabilities, by release: package, the versions that fix, and of several the last in rpm's own order.
+const FIXES: &str = r#"
+import glob, functools, json, sys
+from rpm import labelCompare
+known = '''CVE-2021-44228 CVE-2023-4911 CVE-2024-3094 CVE-2024-6387 CVE-2014-0160 CVE-2014-6271 CVE-2015-0235 CVE-2022-0778 CVE-2021-3156
+CVE-2021-4034 CVE-2022-40674 CVE-2022-1271 CVE-2023-38545 CVE-2022-3602 CVE-2023-44487 CVE-2021-33574 CVE-2022-25236 CVE-2023-0286 CVE-2022-37434
+CVE-2018-25032 CVE-2021-3712 CVE-2024-2961 CVE-2023-5981 CVE-2021-3520 CVE-2023-29491 CVE-2022-29154 CVE-2024-12085 CVE-2023-2650 CVE-2022-24407'''.split()
+def split(evr):
+    epoch, _, rest = evr.rpartition(':')
+    version, _, release = rest.rpartition('-')
+    return epoch or '0', version, release
+order = functools.cmp_to_key(lambda a, b: labelCompare(split(a), split(b)))
+fixes = {}
+for file in glob.glob(sys.argv[1] + '/ALSA-*.json'):
+    record = json.load(open(file))
+    for cve in set(record['related']) & set(known):
+        for entry in record['affected']:
+            fixed = entry['ranges'][0]['events'][1]['fixed']
+            if '.module' not in fixed:
+                release = entry['package']['ecosystem'].split(':')[1]
+                fixes.setdefault(release, {}).setdefault(entry['package']['name'], {}).setdefault(cve, set()).add(fixed)
+print(json.dumps({release: {name: {'last': max((v for vs in cves.values() for v in vs), key=order),
+    'cves': {cve: max(versions, key=order) for cve, versions in cves.items()}} for name, cves in names.items()} for release, names in fixes.items()}))
+"#;
+
+#[test]
+fn known_vulnerabilities_are_fixed_where_almalinux_says() {
+    let Some(mirror) = require_or_skip(feeds_mirror(), "the feeds' data") else { return };
+    let records = mirror.join("storage.googleapis.com/osv-vulnerabilities/AlmaLinux");
+    let output = Command::new("/usr/bin/python3").args(["-c", FIXES]).arg(&records).output().unwrap();
+    if !output.status.success() {
+        assert!(require_or_skip(None::<()>, "python3-rpm").is_none());
+        return;
+    }
+    let fixes: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let context = Context::new();
+    // The records come from another copy than the one that is read here.
+    let host = context.path().join("m/codeload.github.com");
+    fs::create_dir_all(&host).unwrap();
+    copy(&mirror.join("codeload.github.com/AlmaLinux"), &host);
+    let mut vulnerabilities = BTreeSet::new();
+    assert!(fixes["8"].is_object() && fixes["9"].is_object());
+    for (release, names) in fixes.as_object().unwrap() {
+        let names = names.as_object().unwrap();
+        let os = format!("ID=almalinux\nVERSION_ID=\"{release}.1\"\n");
+        let mut expected = BTreeSet::new();
+        for (name, entry) in names {
+            for (cve, version) in entry["cves"].as_object().unwrap() {
+                expected.insert(format!("{cve} {name} fixable {}", version.as_str().unwrap()));
+                vulnerabilities.insert(cve.clone());
+            }
+        }
+        let old: Vec<(&str, &str, &str)> = names.keys().map(|name| (name.as_str(), "0-1", "none")).collect();
+        image(&context, &os, &old);
+        let found = findings(&context, &context.path().join("m"));
+        let missing: Vec<&String> = expected.difference(&found).collect();
+        assert!(missing.is_empty(), "{release}: {missing:?}");
+        // With the last of their fixes, none of them is left.
+        let fixed: Vec<(&str, &str, &str)> = names
+            .iter()
+            .map(|(name, entry)| (name.as_str(), entry["last"].as_str().unwrap(), "none"))
+            .collect();
+        image(&context, &os, &fixed);
+        let left = findings(&context, &context.path().join("m"));
+        let known = |line: &&String| vulnerabilities.iter().any(|cve| line.starts_with(&format!("{cve} ")));
+        let left: Vec<&String> = left.iter().filter(known).collect();
+        assert!(left.is_empty(), "{release}: {left:?}");
+    }
+    assert!(vulnerabilities.len() >= 20, "{vulnerabilities:?}");
 }
