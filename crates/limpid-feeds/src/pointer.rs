@@ -34,7 +34,8 @@ impl Pointer {
                 let text = str::from_utf8(content).map_err(|_| malformed("it is no text"))?;
                 let line = text.lines().map(str::trim).find(|line| !line.is_empty());
                 let line = line.ok_or_else(|| malformed("it names no repository"))?;
-                if publisher(line).is_none() || publisher(line) != publisher(url) {
+                let leads_up = line.split('/').any(|part| part == "..");
+                if leads_up || publisher(line).is_none() || publisher(line) != publisher(url) {
                     return Err(malformed("it leads away from its publisher"));
                 }
                 Ok(Some(format!("{}/repodata/repomd.xml", line.trim_end_matches('/'))))
@@ -106,7 +107,13 @@ mod tests {
             follow("https://cdn.amazonlinux.com/2/core/2.0/x86_64/abc/\n").unwrap().unwrap(),
             "https://cdn.amazonlinux.com/2/core/2.0/x86_64/abc/repodata/repomd.xml"
         );
-        for bad in ["", "https://evil.example/x/", "file:///etc/", "https://amazonlinux.com@evil.example/x"] {
+        for bad in [
+            "",
+            "https://evil.example/x/",
+            "file:///etc/",
+            "https://amazonlinux.com@evil.example/x",
+            "https://cdn.amazonlinux.com/../x",
+        ] {
             assert!(follow(bad).is_err(), "{bad}");
         }
         let repomd = "https://h.example/9/BaseOS/x86_64/os/repodata/repomd.xml";
