@@ -5,6 +5,10 @@
 //! read the patterns. Whether the CPE says operating system (`/o`) or application (`/a`) is of no matter: the state
 //! of what is not fixed is said of the release as a whole. The minor release of `enterprise_linux` is none
 //! either: without a support stream, which is a product of its own, a release moves on from minor to minor.
+//!
+//! Extended life-cycle support (`rhel_els`) is the one stream that counts everywhere. It begins when a release's own
+//! support has ended, and from then on nothing else is said of the release: a package that lacks its fix is affected,
+//! and the verdict names the channel that has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +45,8 @@ impl Products {
     pub(crate) fn include(&self, cpe: &str, major: &str) -> bool {
         let said = split(cpe);
         let is_main = said.product == "enterprise_linux" && major_of(said.version) == major;
-        if is_main && self.is_guessed() {
+        let is_extended = said.product == "rhel_els" && major_of(said.version) == major;
+        if is_extended || (is_main && self.is_guessed()) {
             return true;
         }
         self.cpes.iter().any(|cpe| {
@@ -147,6 +152,8 @@ mod tests {
             assert!(unknown.include("cpe:/o:redhat:enterprise_linux:9", "9"));
             assert!(!unknown.include("cpe:/a:redhat:rhel_eus:9.2::appstream", "9"));
             assert!(!unknown.include("cpe:/a:redhat:openshift:4", "9"));
+            assert!(unknown.include("cpe:/o:redhat:rhel_els:7", "7"));
+            assert!(!unknown.include("cpe:/o:redhat:rhel_els:7", "9"));
             assert!(unknown.basis().contains("main products"));
         }
     }

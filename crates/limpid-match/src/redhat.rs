@@ -2,7 +2,8 @@
 //!
 //! A statement is about a package if it speaks of a product that the image's repositories serve (see
 //! [`Products`]), of its module's stream or of none, and of its binary or source name. Updates of support streams
-//! (EUS, AUS, E4S, TUS, ELS) are products of their own and count only where a repository of theirs is in use.
+//! (EUS, AUS, E4S, TUS) are products of their own and count only where a repository of theirs is in use; extended
+//! life-cycle support counts everywhere, since it begins where the release's own support ends.
 //!
 //! Where several products of an image have a fix, each minor release has a build of its own, and builds of two minor
 //! releases do not order by whether they have the fix. Such a package is compared with the fix of its own minor
@@ -163,6 +164,18 @@ mod tests {
         assert_eq!(states("7.76.1-26.el9_3.1", &[EUS, MAIN], &said), fixable("7.76.1-26.el9_3.2"));
         assert_eq!(states("7.76.1-29.el9_4", &[EUS, MAIN], &said), fixed("7.76.1-26.el9_3.2"));
         assert_eq!(states("7.76.1-14.el9", &[EUS, MAIN], &said), fixable("7.76.1-23.el9_2.4"));
+    }
+
+    #[test]
+    fn after_the_end_of_support_the_extended_fix_tells_who_is_affected() {
+        let said = [Affected {
+            cpe: "cpe:/o:redhat:rhel_els:9".into(),
+            channel: "els-9".into(),
+            ..fixed("curl", "7.76.1-40.el9_9.1")
+        }];
+        let fix = "7.76.1-40.el9_9.1".to_owned();
+        assert_eq!(states("7.76.1-40.el9", &[MAIN], &said), [(VerdictState::Fixable, fix.clone())]);
+        assert_eq!(states("7.76.1-40.el9_9.1", &[], &said), [(VerdictState::FixedAlready, fix)]);
     }
 
     #[test]
