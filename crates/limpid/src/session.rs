@@ -1,5 +1,6 @@
 //! What most commands need: the store, the clock, progress, and images brought into the store.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -160,7 +161,8 @@ impl<'a> Session<'a> {
                 &limpid_feeds::Limits::default(),
                 &mut |advisory| update.add(advisory).map_err(Into::into),
             );
-            parsed.map_err(|error| Error::Feeds(error.to_string()))?;
+            let summary = parsed.map_err(|error| Error::Feeds(error.to_string()))?;
+            self.tell_skipped(file, &summary.skipped);
         }
         let size_bytes = documents.iter().map(|(_, content)| content.len() as u64).sum();
         let outcome = FeedOutcome {
@@ -170,6 +172,13 @@ impl<'a> Session<'a> {
             ..FeedOutcome::default()
         };
         Ok(update.commit(&outcome)?)
+    }
+
+    /// Tells which records of a document were left out, and why.
+    pub(crate) fn tell_skipped(&self, document: &str, skipped: &BTreeMap<String, u64>) {
+        for (reason, count) in skipped {
+            self.warn(&format!("{document}: {count} left out: {reason}"));
+        }
     }
 
     pub(crate) fn progress(&self) -> &dyn Progress {

@@ -51,9 +51,13 @@ impl Session<'_> {
         }
         let fetcher = Fetcher::new(self.fetch_options()?);
         for updated in self.updater(&fetcher, age_seconds_max).update(selection)? {
+            let name = format!("{} {}", updated.key.feed, updated.key.document);
+            if let (Outcome::Changed(_, summary), 0) = (&updated.outcome, age_seconds_max) {
+                // Somebody who updates feeds by hand wants to know.
+                self.tell_skipped(&name, &summary.skipped);
+            }
             let Outcome::Failed(reason) = &updated.outcome else { continue };
             let state = self.store.feeds()?.into_iter().find(|state| state.key == updated.key);
-            let name = format!("{} {}", updated.key.feed, updated.key.document);
             let failure = format!("feed {name} could not be read: {reason}");
             match state {
                 Some(state) if state.succeeded_at > 0 => self.warn(&format!(

@@ -6,6 +6,7 @@ mod distributions;
 mod engines;
 mod enrichment;
 mod errors;
+mod faults;
 mod feeds;
 mod interrupt;
 mod many;
