@@ -1,7 +1,8 @@
 //! Feeds from a mirror into a store: each by itself, all core feeds at once, and again when nothing changed.
 //!
-//! The real program does the work, in processes of their own. *Core* feeds speak of packages; those on vulnerabilities
-//! themselves are measured one by one, and not with the core. Bytes are those that a server would transfer.
+//! The real program does the work, in processes of their own. *Core* feeds speak of packages; those on
+//! vulnerabilities themselves are measured one by one, and not with the core. Bytes are those that a server
+//! would transfer.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

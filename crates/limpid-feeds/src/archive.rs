@@ -1,194 +1,62 @@
-//! Tar archives of records, read as a stream: one member is held at a time.
-//!
-//! Source of the format: POSIX pax and ustar, and GNU's long names. This reader is for archives that feeds
-//! publish, which hold plain files of some kilobytes; layers of images have other rules and a reader of their
-//! own elsewhere. Left out: everything that is no regular file, and global pax headers.
+//! Archives of records: the files of a [tar archive](crate::tar), one held at a time.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
 use crate::FeedError;
 use crate::limits::Limits;
-
-const BLOCK: usize = 512;
-/// A long name or a pax header. Real ones have some hundred bytes.
-const HEADER_BYTES_MAX: u64 = 64 << 10;
+use crate::tar::Members;
 
 /// Walks an archive from its beginning to its end.
 pub(crate) struct Archive<'a> {
-    input: Box<dyn BufRead + 'a>,
+    members: Members<'a>,
     document: &'a str,
-    offset: u64,
     member_bytes_max: u64,
+    modified_at: u64,
 }
 
 impl<'a> Archive<'a> {
     pub(crate) fn new(input: Box<dyn BufRead + 'a>, document: &'a str, limits: &Limits) -> Self {
-        Self { input, document, offset: 0, member_bytes_max: limits.record_bytes_max as u64 }
+        let member_bytes_max = limits.record_bytes_max as u64;
+        Self { members: Members::new(input), document, member_bytes_max, modified_at: 0 }
+    }
+
+    /// When the file at hand was last modified, in seconds since the epoch; 0 if the archive does not say.
+    pub(crate) const fn modified_at(&self) -> u64 {
+        self.modified_at
     }
 
     /// The name of the next regular file, its bytes in `content`; `None` at the archive's end.
     pub(crate) fn next_file(&mut self, content: &mut Vec<u8>) -> Result<Option<String>, FeedError> {
-        let mut long_name: Option<Vec<u8>> = None;
-        let mut long_size: Option<u64> = None;
-        loop {
-            let mut header = [0; BLOCK];
-            self.fill(&mut header)?;
-            if header.iter().all(|byte| *byte == 0) {
-                // What follows is padding; reading it to its end shows whether the compression is whole.
-                io::copy(&mut self.input, &mut io::sink()).map_err(|source| self.unreadable(source))?;
-                return Ok(None);
+        let member = self.members.next();
+        let Some(member) = member.map_err(|source| self.failed(source))? else { return Ok(None) };
+        let limit = self.member_bytes_max;
+        if member.size_bytes > limit {
+            let document = self.document.to_owned();
+            return Err(FeedError::TooLarge { document, what: "bytes in one member", limit });
+        }
+        *content = self.members.read(limit).map_err(|source| self.failed(source))?;
+        self.modified_at = member.modified_at;
+        Ok(Some(member.path))
+    }
+
+    fn failed(&self, source: io::Error) -> FeedError {
+        let document = self.document.to_owned();
+        match source.kind() {
+            io::ErrorKind::InvalidData => {
+                let offset = self.members.offset();
+                FeedError::Malformed { document, offset, reason: source.to_string() }
             }
-            if !checksum_is_right(&header) {
-                return Err(self.malformed("a tar header's checksum is wrong"));
-            }
-            let own_size = number(&header[124..136]).ok_or_else(|| self.malformed("a size is no number"))?;
-            let size = long_size.take().unwrap_or(own_size);
-            match header[156] {
-                b'0' | 0 => {
-                    self.content(content, size, self.member_bytes_max, "bytes in one member")?;
-                    let name = long_name.unwrap_or_else(|| short_name(&header));
-                    return Ok(Some(String::from_utf8_lossy(&name).into_owned()));
-                }
-                b'L' => {
-                    let mut name = Vec::new();
-                    self.content(&mut name, own_size, HEADER_BYTES_MAX, "bytes in one name")?;
-                    name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
-                    long_name = Some(name);
-                }
-                b'x' => {
-                    let mut records = Vec::new();
-                    self.content(&mut records, own_size, HEADER_BYTES_MAX, "bytes in one pax header")?;
-                    for (key, value) in pax_records(&records) {
-                        match key {
-                            b"path" => long_name = Some(value.to_vec()),
-                            b"size" => long_size = decimal(value),
-                            _ => {}
-                        }
-                    }
-                }
-                _ => {
-                    long_name = None;
-                    self.skip(size)?;
-                }
-            }
+            _ => FeedError::Read { document, source },
         }
     }
-
-    /// Reads a member's bytes and what fills its last block.
-    fn content(
-        &mut self,
-        content: &mut Vec<u8>,
-        size: u64,
-        limit: u64,
-        what: &'static str,
-    ) -> Result<(), FeedError> {
-        if size > limit {
-            return Err(FeedError::TooLarge { document: self.document.to_owned(), what, limit });
-        }
-        content.clear();
-        // `take` grows the buffer with what is there, whatever the header promises.
-        let read = self.input.by_ref().take(size).read_to_end(content);
-        let read = read.map_err(|source| self.unreadable(source))? as u64;
-        self.offset += read;
-        if read < size {
-            return Err(self.malformed("it ends in the middle of a member"));
-        }
-        self.skip_padding(size)
-    }
-
-    fn skip(&mut self, size: u64) -> Result<(), FeedError> {
-        let skipped = io::copy(&mut self.input.by_ref().take(size), &mut io::sink());
-        let skipped = skipped.map_err(|source| self.unreadable(source))?;
-        self.offset += skipped;
-        if skipped < size {
-            return Err(self.malformed("it ends in the middle of a member"));
-        }
-        self.skip_padding(size)
-    }
-
-    fn skip_padding(&mut self, size: u64) -> Result<(), FeedError> {
-        let over = (size % BLOCK as u64) as usize;
-        let mut block = [0; BLOCK];
-        if over > 0 { self.fill(&mut block[over..]) } else { Ok(()) }
-    }
-
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), FeedError> {
-        match self.input.read_exact(buffer) {
-            Ok(()) => {
-                self.offset += buffer.len() as u64;
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.malformed("it ends before the archive does"))
-            }
-            Err(error) => Err(self.unreadable(error)),
-        }
-    }
-
-    fn malformed(&self, reason: &str) -> FeedError {
-        FeedError::Malformed {
-            document: self.document.to_owned(),
-            offset: self.offset,
-            reason: reason.to_owned(),
-        }
-    }
-
-    fn unreadable(&self, source: io::Error) -> FeedError {
-        FeedError::Read { document: self.document.to_owned(), source }
-    }
-}
-
-/// The sum of all bytes of the header, its own field counted as blanks.
-fn checksum_is_right(header: &[u8; BLOCK]) -> bool {
-    let (before, field, after) = (&header[..148], &header[148..156], &header[156..]);
-    let sum: u64 = before.iter().chain(after).map(|byte| u64::from(*byte)).sum();
-    number(field) == Some(sum + 8 * u64::from(b' '))
-}
-
-/// An octal number between blanks and zero bytes, or GNU's binary one.
-fn number(field: &[u8]) -> Option<u64> {
-    if field.first().is_some_and(|byte| byte & 0x80 != 0) {
-        let (high, low) = field.split_at(field.len().checked_sub(8)?);
-        let fits = high.iter().enumerate().all(|(at, byte)| *byte == if at == 0 { 0x80 } else { 0 });
-        return fits.then(|| low.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
-    }
-    let text = std::str::from_utf8(field).ok()?;
-    let text = text.trim_matches(|letter| letter == ' ' || letter == '\0');
-    if text.is_empty() { Some(0) } else { u64::from_str_radix(text, 8).ok() }
-}
-
-fn decimal(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn short_name(header: &[u8; BLOCK]) -> Vec<u8> {
-    let until_zero = |field: &[u8]| field.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
-    let name = until_zero(&header[..100]);
-    let prefix = until_zero(&header[345..500]);
-    if prefix.is_empty() || &header[257..263] != b"ustar\0" {
-        return name;
-    }
-    [prefix, name].join(&b'/')
-}
-
-/// `LENGTH KEY=VALUE\n`, where the length counts the whole record. What is no such record ends the list.
-fn pax_records(mut bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
-    let mut records = Vec::new();
-    while let Some(blank) = bytes.iter().position(|byte| *byte == b' ') {
-        let length = decimal(&bytes[..blank]).and_then(|length| usize::try_from(length).ok());
-        let Some(record) = length.and_then(|length| bytes.get(blank + 1..length)) else { break };
-        let Some(equals) = record.iter().position(|byte| *byte == b'=') else { break };
-        let value = &record[equals + 1..];
-        records.push((&record[..equals], value.strip_suffix(b"\n").unwrap_or(value)));
-        bytes = &bytes[blank + 1 + record.len()..];
-    }
-    records
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const BLOCK: usize = 512;
 
     /// An archive of regular files, as GNU tar and Python write small ones.
     pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -257,7 +125,7 @@ pub(crate) mod tests {
         assert!(matches!(read(&bytes, &limits), Err(FeedError::TooLarge { limit: 599, .. })));
         let mut name = Vec::new();
         member(&mut name, "x", b'L', &vec![b'n'; 70_000]);
-        assert!(matches!(read(&name, &Limits::default()), Err(FeedError::TooLarge { .. })));
+        assert!(matches!(read(&name, &Limits::default()), Err(FeedError::Malformed { .. })));
     }
 
     proptest! {

@@ -1,29 +1,30 @@
 //! CVE records in CVE JSON 5: what the numbering authority says of a vulnerability, and what CISA adds.
 //!
-//! Source of the format: <https://github.com/CVEProject/cve-schema>. A record has a container of the numbering authority
-//! (`cna`) and those of data publishers (`adp`), of which CISA's (`CISA-ADP`, "Vulnrichment") adds CVSS, weaknesses and
-//! whether it is exploited.
+//! Source of the format: <https://github.com/CVEProject/cve-schema>. A record has a container of the
+//! numbering authority (`cna`) and those of data publishers (`adp`), of which CISA's (`CISA-ADP`,
+//! "Vulnrichment") adds CVSS, weaknesses and whether it is exploited.
 //!
-//! Fetched is the archive of `cisagov/vulnrichment`: one gzipped tar at a fixed address with an `ETag`, read as it
-//! streams, with the records that CISA looked at, both containers included. The CVE List itself (`cvelistV5`) is
-//! published as a zip within a zip of half a gigabyte under a name that changes daily; a plain client cannot find it
-//! without GitHub's interface nor read it from front to back. What the archive does not have is fetched record by record where
-//! a report needs it ([`cve_record_urls`]), from the CVE List first.
+//! Fetched is the archive of `cisagov/vulnrichment`: one gzipped tar at a fixed address with an `ETag`, read
+//! as it streams, with the records that CISA looked at, both containers included. The CVE List itself
+//! (`cvelistV5`) is published as a zip within a zip of half a gigabyte under a name that changes daily; a
+//! plain client cannot find it without GitHub's interface nor read it from front to back. What the archive
+//! does not have is fetched record by record where a report needs it ([`cve_record_urls`]), from the CVE
+//! List first.
 //!
-//! Left out: affected products and versions (they are no distribution's), SSVC, credits, timelines, severities in
-//! other scales than CVSS.
+//! Left out: affected products and versions (they are no distribution's), SSVC, credits, timelines,
+//! severities in other scales than CVSS.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::Read;
 
 use limpid_model::{Advisory, AdvisoryDetails, Cvss, Exploited, Severity};
 use serde::Deserialize;
 
+use crate::archive::Archive;
 use crate::decoded;
 use crate::error::FeedError;
 use crate::feed::{Document, Emitter, Feed, ParseSummary, Sink};
 use crate::limits::Limits;
-use crate::tar::Members;
 
 const ARCHIVE_URL: &str = "https://codeload.github.com/cisagov/vulnrichment/tar.gz/refs/heads/develop";
 /// Where single records are, the fuller source first.
@@ -194,28 +195,17 @@ impl Feed for CveRecords {
         if begin.first() == Some(&b'{') {
             return single(plain, emitter);
         }
-        let mut members = Members::new(plain);
-        loop {
-            let offset = members.offset();
-            let read = |source: io::Error| match source.kind() {
-                io::ErrorKind::InvalidData => {
-                    FeedError::Malformed { document: name(), offset, reason: source.to_string() }
-                }
-                _ => FeedError::Read { document: name(), source },
-            };
-            let Some(member) = members.next().map_err(read)? else { break };
+        let mut archive = Archive::new(plain, &document.name, limits);
+        let mut content = Vec::new();
+        while let Some(path) = archive.next_file(&mut content)? {
             if emitter.summary.date.is_empty() {
-                emitter.summary.date = rfc3339(member.modified_at);
+                emitter.summary.date = rfc3339(archive.modified_at());
             }
-            let file = member.path.rsplit('/').next().unwrap_or_default();
-            if !file.strip_suffix(".json").is_some_and(is_cve_id) {
-                continue;
+            let file = path.rsplit('/').next().unwrap_or_default();
+            if file.strip_suffix(".json").is_some_and(is_cve_id) {
+                emitter.record()?;
+                take(&content, &mut emitter)?;
             }
-            emitter.record()?;
-            if member.size_bytes > limits.record_bytes_max as u64 {
-                return Err(emitter.too_large("bytes in one record", limits.record_bytes_max as u64));
-            }
-            take(&members.read(member.size_bytes).map_err(read)?, &mut emitter)?;
         }
         emitter.finish(false)
     }

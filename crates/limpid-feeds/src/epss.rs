@@ -1,7 +1,9 @@
-//! FIRST's Exploit Prediction Scoring System: for each CVE how likely it is to be exploited in the next 30 days.
+//! FIRST's Exploit Prediction Scoring System: for each CVE how likely it is to be exploited in the next 30
+//! days.
 //!
-//! Source: <https://www.first.org/epss/data_stats>. A line `#model_version:…,score_date:…` (missing in 2021), a header
-//! `cve,epss[,percentile]` (the percentile came in September 2021), and one line for each CVE.
+//! Source: <https://www.first.org/epss/data_stats>. A line `#model_version:…,score_date:…` (missing in
+//! 2021), a header `cve,epss[,percentile]` (the percentile came in September 2021), and one line for each
+//! CVE.
 
 use std::io::{BufRead, Read};
 

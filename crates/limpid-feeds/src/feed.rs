@@ -60,7 +60,8 @@ pub trait Feed: Send + Sync {
     /// Everything there is, for a server that takes it all.
     fn all_documents(&self) -> Vec<Document>;
 
-    /// Everything there is in that year. A source that publishes by the year has one document more each January.
+    /// Everything there is in that year. A source that publishes by the year has one document more each
+    /// January.
     fn documents_in(&self, _year: i16) -> Vec<Document> {
         self.all_documents()
     }
@@ -81,8 +82,8 @@ pub trait Feed: Send + Sync {
         None
     }
 
-    /// A small document that names the SHA-256 of this one as it should be, decompressed. If it names the one that
-    /// was read last, the large one is not asked for.
+    /// A small document that names the SHA-256 of this one as it should be, decompressed. If it names the
+    /// one that was read last, the large one is not asked for.
     fn checksum(&self, _document: &Document) -> Option<Document> {
         None
     }

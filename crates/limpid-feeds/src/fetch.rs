@@ -1,8 +1,8 @@
 //! Getting documents: from upstream by HTTP, from a mirror, or from a folder.
 //!
 //! Requests are conditional, failures that pass are tried again, and a body that is cut is resumed where it
-//! was cut, if the server names the body by an `ETag`. Source: RFC 9110, sections 13 (conditional requests) and 14
-//! (ranges).
+//! was cut, if the server names the body by an `ETag`. Source: RFC 9110, sections 13 (conditional requests)
+//! and 14 (ranges).
 
 use std::fmt;
 use std::fs::File;
@@ -35,8 +35,8 @@ pub struct FetchOptions {
     pub pause: Duration,
     /// Bytes of a document as it is transferred. The largest feeds have some hundred megabytes.
     pub bytes_max: u64,
-    /// Bytes a second, on average over each `read_timeout`, below which a body counts as stuck: else a server that sends a
-    /// byte now and then would keep us for ever.
+    /// Bytes a second, on average over each `read_timeout`, below which a body counts as stuck: else a
+    /// server that sends a byte now and then would keep us for ever.
     pub rate_bytes_min: u64,
 }
 

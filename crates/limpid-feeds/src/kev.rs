@@ -1,8 +1,8 @@
 //! CISA's catalogue of known exploited vulnerabilities (KEV).
 //!
-//! Source: <https://www.cisa.gov/known-exploited-vulnerabilities-catalog>, its JSON form and schema beside it. The
-//! site stands behind a filter that turns programs away now and then; CISA's own mirror on GitHub has the same
-//! file. Left out: vendor, product and the vulnerability's name in the catalogue.
+//! Source: <https://www.cisa.gov/known-exploited-vulnerabilities-catalog>, its JSON form and schema beside
+//! it. The site stands behind a filter that turns programs away now and then; CISA's own mirror on GitHub
+//! has the same file. Left out: vendor, product and the vulnerability's name in the catalogue.
 
 use std::borrow::Cow;
 use std::io::Read;

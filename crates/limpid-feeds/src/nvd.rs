@@ -1,11 +1,13 @@
-//! NIST's National Vulnerability Database: CVSS and weaknesses, by NVD itself and by others as NVD passes them on.
+//! NIST's National Vulnerability Database: CVSS and weaknesses, by NVD itself and by others as NVD passes
+//! them on.
 //!
-//! Source: <https://nvd.nist.gov/vuln/data-feeds>, the JSON 2.0 feeds, one file for each year (2002's has the older ones
-//! too), which NVD rebuilds when something in them changes. Beside each lies a `.meta` file with the SHA-256 of the JSON; it
-//! tells whether the year changed, and whether what was read is whole. Since April 2026 NVD scores only some of the CVEs.
+//! Source: <https://nvd.nist.gov/vuln/data-feeds>, the JSON 2.0 feeds, one file for each year (2002's has
+//! the older ones too), which NVD rebuilds when something in them changes. Beside each lies a `.meta` file
+//! with the SHA-256 of the JSON; it tells whether the year changed, and whether what was read is whole.
+//! Since April 2026 NVD scores only some of the CVEs.
 //!
-//! Left out: `configurations` (CPE matches, which have permanent holes), references (the CVE records have them), the
-//! feed of recent changes (it repeats what the years say).
+//! Left out: `configurations` (CPE matches, which have permanent holes), references (the CVE records have
+//! them), the feed of recent changes (it repeats what the years say).
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read};

@@ -1,5 +1,5 @@
-//! Every record that upstream publishes on vulnerabilities is read, or left out with a name for the reason. Counted by
-//! the documents' own words, or by other readers.
+//! Every record that upstream publishes on vulnerabilities is read, or left out with a name for the reason.
+//! Counted by the documents' own words, or by other readers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! CVE records fetched one by one, for vulnerabilities of which no source that is at hand names a severity.
 //!
-//! A scan of an Alpine image should not need the records of all CVEs to say how bad its dozen are. What is fetched goes into
-//! a document of the feed of CVE records, beside its archive; that a CVE has no record is remembered too.
+//! A scan of an Alpine image should not need the records of all CVEs to say how bad its dozen are. What is
+//! fetched goes into a document of the feed of CVE records, beside its archive; that a CVE has no record is
+//! remembered too.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -15,7 +16,8 @@ use limpid_store::{FeedKey, FeedOutcome};
 use crate::update::take;
 use crate::{Error, Updater};
 
-/// Records that one report asks for at most: the images with the most findings have some hundred without a severity.
+/// Records that one report asks for at most: the images with the most findings have some hundred without a
+/// severity.
 const RECORDS_MAX: usize = 500;
 /// Records that are asked for at once. They are small, and each costs a round trip.
 const THREADS: usize = 8;
@@ -46,7 +48,8 @@ enum Answer {
 }
 
 impl Updater<'_> {
-    /// Fetches the records of CVEs, but for those that were asked for of late. That some cannot be had is no error.
+    /// Fetches the records of CVEs, but for those that were asked for of late. That some cannot be had is no
+    /// error.
     pub fn records(&self, ids: &BTreeSet<String>) -> Result<Records, Error> {
         let key = FeedKey { feed: CveRecords.name().to_owned(), document: DOCUMENT.to_owned() };
         let wanted = self.wanted(ids, &key)?;

@@ -307,8 +307,9 @@ fn feeds_for(
     })
 }
 
-/// The feeds on vulnerabilities themselves, each in one line however many documents it has. Without them no vulnerability
-/// is missing, so the answer is no less complete for an error of theirs; but what they would have said is.
+/// The feeds on vulnerabilities themselves, each in one line however many documents it has. Without them no
+/// vulnerability is missing, so the answer is no less complete for an error of theirs; but what they would
+/// have said is.
 fn enrichment(store: &dyn Store, at: u64) -> Result<Vec<FeedUse>, Error> {
     // What is known of documents is their present state.
     if at != NEWEST {

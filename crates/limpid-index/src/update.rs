@@ -122,8 +122,8 @@ pub enum Outcome {
 type Answer = Result<Option<Updated>, Error>;
 
 impl Updater<'_> {
-    /// Brings the documents that are selected up to date. A document that fails keeps its last good data and does not
-    /// keep the others from being updated.
+    /// Brings the documents that are selected up to date. A document that fails keeps its last good data and
+    /// does not keep the others from being updated.
     pub fn update(&self, selection: &Selection) -> Result<Vec<Updated>, Error> {
         let states = self.store.feeds()?;
         let since = self.clock.now();
@@ -210,8 +210,8 @@ impl Updater<'_> {
         state.parser_version == source.parser_version() && age < age_max
     }
 
-    /// Fetches a document, unless another process does: of many that want it one fetches it, and the others take
-    /// what came of that, be it a failure. `None` if the store has it by now.
+    /// Fetches a document, unless another process does: of many that want it one fetches it, and the others
+    /// take what came of that, be it a failure. `None` if the store has it by now.
     fn once(&self, job: &Job, since: i64) -> Result<Option<Outcome>, Error> {
         let leases = Leases { store: self.store, clock: self.clock, process: self.process };
         let known = |waited| {

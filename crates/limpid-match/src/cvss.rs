@@ -1,9 +1,9 @@
 //! CVSS base scores, and what they mean as a severity.
 //!
-//! Sources of truth: FIRST's specifications of CVSS 2.0, 3.0, 3.1 and 4.0, <https://www.first.org/cvss/>. The formulas are
-//! the `cvss` crate's. It gives a score to a vector that lacks a base metric, as if that metric did no harm; here
-//! such a vector has no score. Temporal, threat and environmental metrics are passed over: a base score is what
-//! sources state, and what compares between them.
+//! Sources of truth: FIRST's specifications of CVSS 2.0, 3.0, 3.1 and 4.0, <https://www.first.org/cvss/>.
+//! The formulas are the `cvss` crate's. It gives a score to a vector that lacks a base metric, as if that
+//! metric did no harm; here such a vector has no score. Temporal, threat and environmental metrics are
+//! passed over: a base score is what sources state, and what compares between them.
 
 use limpid_model::{BaseScore, Severity};
 
@@ -30,8 +30,9 @@ pub enum CvssVersion {
 impl CvssVersion {
     /// The severity that a base score is called.
     ///
-    /// Versions 3 and 4 define the words; `None` (0.0) is [`Severity::Negligible`] here, since somebody looked and
-    /// found no impact, which is not "unknown". Version 2 defines none; NVD's are taken, which end at high.
+    /// Versions 3 and 4 define the words; `None` (0.0) is [`Severity::Negligible`] here, since somebody
+    /// looked and found no impact, which is not "unknown". Version 2 defines none; NVD's are taken, which
+    /// end at high.
     pub const fn severity(self, score: BaseScore) -> Severity {
         match (self, score.tenths()) {
             (_, 0) => Severity::Negligible,

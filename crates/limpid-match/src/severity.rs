@@ -10,8 +10,9 @@
 //! 6. NVD's CVSS,
 //! 7. CVSS by anybody else.
 //!
-//! Within one source version 4.0 comes before 3.1, 3.0 and 2.0, and of the same version the higher score. A word that names no
-//! severity ("not yet assigned") does not count as one; nothing is made up for it. All that others say is kept beside.
+//! Within one source version 4.0 comes before 3.1, 3.0 and 2.0, and of the same version the higher score. A
+//! word that names no severity ("not yet assigned") does not count as one; nothing is made up for it. All
+//! that others say is kept beside.
 
 use std::cmp::Reverse;
 
@@ -49,8 +50,8 @@ enum Rank {
 
 /// The severity that counts, and what else is said, in the order in which it would count.
 ///
-/// `details` are what feeds say of the vulnerability as a whole, each with its feed's name. If nobody says anything, what
-/// counts is [`Severity::Unknown`] with the own feed's word.
+/// `details` are what feeds say of the vulnerability as a whole, each with its feed's name. If nobody says
+/// anything, what counts is [`Severity::Unknown`] with the own feed's word.
 pub fn severity(own: OwnWord<'_>, details: &[(&str, &AdvisoryDetails)]) -> (Rated, Vec<Rated>) {
     let mut ranked: Vec<(Rank, Option<CvssVersion>, Rated)> = Vec::new();
     let mut word = |rank, feed: &str, severity: Severity, word: &str| {

@@ -74,8 +74,8 @@ fn every_score_that_nvd_states_is_the_one_that_we_compute() {
     );
 }
 
-/// Authorities state scores with temporal metrics in them, of another version's rounding, or plainly wrong ones (an 8.4 for a vector of
-/// 6.2): 159 of some 26,000 in 2024's records.
+/// Authorities state scores with temporal metrics in them, of another version's rounding, or plainly wrong
+/// ones (an 8.4 for a vector of 6.2): 159 of some 26,000 in 2024's records.
 #[test]
 fn scores_in_cve_records_are_ours_but_for_those_that_contradict_their_vector() {
     let Some(mirror) = require_or_skip(feeds_mirror(), "the feeds' data") else { return };

@@ -32,8 +32,8 @@ pub struct LayerRecord {
     pub uncompressed_bytes: u64,
     /// What it says.
     pub findings: LayerFindings,
-    /// Files that were looked for whatever extractors want, because a link of some image leads there: findings have
-    /// those that are in the layer.
+    /// Files that were looked for whatever extractors want, because a link of some image leads there:
+    /// findings have those that are in the layer.
     pub searched: BTreeSet<SearchedFile>,
 }
 
@@ -178,8 +178,8 @@ pub struct UpdateStats {
 pub trait FeedUpdate {
     /// Takes in an advisory. The same id may come several times; what it affects adds up.
     fn add(&mut self, advisory: Advisory) -> Result<()>;
-    /// From here on the update speaks only of the advisories that it [adds](Self::add) or [drops](Self::drop_id):
-    /// all others stay as they are. Without this call what is not added is gone.
+    /// From here on the update speaks only of the advisories that it [adds](Self::add) or
+    /// [drops](Self::drop_id): all others stay as they are. Without this call what is not added is gone.
     fn keep_others(&mut self);
     /// Says that the source has nothing more on this id than what the update adds.
     fn drop_id(&mut self, id: &str) -> Result<()>;
@@ -214,7 +214,8 @@ pub struct ScoreDay {
 pub trait ScoreUpdate {
     /// Takes in the score of one CVE.
     fn add(&mut self, id: &str, score: VulnerabilityScore) -> Result<()>;
-    /// Puts the scores in the place of those before, all at once, and says how many they are. There is no new revision.
+    /// Puts the scores in the place of those before, all at once, and says how many they are. There is no
+    /// new revision.
     fn commit(self: Box<Self>, outcome: &FeedOutcome, model_version: &str) -> Result<u64>;
 }
 
@@ -311,13 +312,14 @@ pub struct Lease {
 pub trait Store: Fleet + Send + Sync {
     /// What a layer says, by its verified digest.
     fn layer(&self, digest: &Digest) -> Result<Option<LayerRecord>>;
-    /// Keeps what a layer says and counts the reading. Findings of the same layer are replaced, unless those that
-    /// are there were made by the same extractors and searched for more.
+    /// Keeps what a layer says and counts the reading. Findings of the same layer are replaced, unless those
+    /// that are there were made by the same extractors and searched for more.
     fn put_layer(&self, layer: &LayerRecord) -> Result<()>;
     /// How often the layer's bytes were read to the end, by everybody who uses this store; 0 if it is unknown.
     fn readings(&self, digest: &Digest) -> Result<u64>;
-    /// Asks for the right to do `lease.task`; its owner asking again extends it. Somebody else's lease is taken over
-    /// if `is_over` says that it counts no longer. `None` if the right was granted, else who has it.
+    /// Asks for the right to do `lease.task`; its owner asking again extends it. Somebody else's lease is
+    /// taken over if `is_over` says that it counts no longer. `None` if the right was granted, else who has
+    /// it.
     fn lease(&self, task: &str, lease: &Lease, is_over: &dyn Fn(&Lease) -> bool) -> Result<Option<Lease>>;
     /// Gives the right back; nothing happens if `owner` has it no longer.
     fn release(&self, task: &str, owner: &str) -> Result<()>;
@@ -386,7 +388,8 @@ pub trait Store: Fleet + Send + Sync {
     fn scores(&self, feed: &str, ids: &[&str]) -> Result<BTreeMap<String, VulnerabilityScore>>;
     /// The day that the scores of a feed hold for, if it has any.
     fn score_day(&self, feed: &str) -> Result<Option<ScoreDay>>;
-    /// When the records of single CVEs were last asked for, in seconds since the epoch; those never asked for are missing.
+    /// When the records of single CVEs were last asked for, in seconds since the epoch; those never asked
+    /// for are missing.
     fn record_checks(&self, ids: &[&str]) -> Result<BTreeMap<String, i64>>;
     /// Notes that the records of single CVEs were asked for, whether there are any or not.
     fn put_record_checks(&self, ids: &[&str], now: i64) -> Result<()>;

@@ -61,7 +61,8 @@ pub(crate) struct Global {
     /// Take feeds from URL or DIR, under which HOST/PATH of each upstream address lies
     #[arg(long, global = true, value_name = "URL|DIR", env = "LIMPID_FEEDS_MIRROR")]
     pub(crate) feeds_mirror: Option<String>,
-    /// Fetch nothing beside the distributions' feeds: no scores, no list of exploited vulnerabilities, no CVE records
+    /// Fetch nothing beside the distributions' feeds: no scores, no list of exploited vulnerabilities, no
+    /// CVE records
     #[arg(long, global = true)]
     pub(crate) no_enrich: bool,
     /// Print no progress and no warnings
@@ -281,7 +282,8 @@ pub(crate) enum Feeds {
 
 #[derive(Debug, Args)]
 pub(crate) struct FeedsUpdate {
-    /// Releases, for example debian:12, and feeds, for example kev [default: the releases of the images in the store]
+    /// Releases, for example debian:12, and feeds, for example kev [default: the releases of the images in
+    /// the store]
     #[arg(value_name = "RELEASE|FEED")]
     pub(crate) names: Vec<String>,
     /// The feeds on vulnerabilities themselves, too: CVE records, NVD, exploited vulnerabilities, EPSS

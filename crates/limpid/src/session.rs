@@ -53,8 +53,8 @@ impl<'a> Session<'a> {
         Ok(outcome.unwrap_or(Err(limpid_index::Error::Worker))?)
     }
 
-    /// Brings images into the store, as many at a time as there are cores. Each reference has the outcomes of its
-    /// images: one, or with all platforms one for each.
+    /// Brings images into the store, as many at a time as there are cores. Each reference has the outcomes
+    /// of its images: one, or with all platforms one for each.
     pub(crate) fn index_all(
         &self,
         references: &[(String, Reference)],

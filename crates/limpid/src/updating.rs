@@ -12,12 +12,13 @@ use crate::session::Session;
 
 /// Feeds younger than this are not asked for again by `scan`: sources change a few times a day.
 const FEED_AGE_SECONDS_MAX: i64 = 6 * 3600;
-/// Documents that are fetched and read at once: one core parses while another waits for the network or the disk.
+/// Documents that are fetched and read at once: one core parses while another waits for the network or the
+/// disk.
 const UPDATE_THREADS: usize = 4;
 
 impl Session<'_> {
-    /// Updates the feeds that are selected, whatever their age. A feed that fails is told of; only if the store then
-    /// has nothing to go by is that an error.
+    /// Updates the feeds that are selected, whatever their age. A feed that fails is told of; only if the
+    /// store then has nothing to go by is that an error.
     pub(crate) fn update(&self, selection: &Selection) -> Result<(), Error> {
         let failed = self.update_all(selection, 0)?;
         failed.into_values().next().map_or(Ok(()), |reason| Err(Error::Feeds(reason)))

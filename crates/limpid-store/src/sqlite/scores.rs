@@ -1,7 +1,7 @@
 //! Daily scores, and when single CVE records were last asked for: both outside revisions.
 //!
-//! The key of a row is the CVE's year and number in one integer, which is a third of the size of its name. An id that
-//! is no CVE's has no score.
+//! The key of a row is the CVE's year and number in one integer, which is a third of the size of its name.
+//! An id that is no CVE's has no score.
 
 use std::collections::BTreeMap;
 

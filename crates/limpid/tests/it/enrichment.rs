@@ -1,4 +1,5 @@
-//! What is said of vulnerabilities themselves: fetched when it is needed, shown with its source, missed by nobody.
+//! What is said of vulnerabilities themselves: fetched when it is needed, shown with its source, missed by
+//! nobody.
 
 use std::fs;
 use std::path::Path;
@@ -102,11 +103,7 @@ fn a_source_that_names_no_severity_gets_that_of_the_cve_records() {
     let report = scan(&context, &[]);
     assert_eq!(
         severities(&report),
-        [
-            "CVE-2020-1001 Critical by cve CISA-ADP",
-            "CVE-2020-1002 Medium by cve acme",
-            "CVE-2020-1003 Unknown by ",
-        ]
+        ["CVE-2020-1001 Critical by CISA-ADP", "CVE-2020-1002 Medium by acme", "CVE-2020-1003 Unknown by ",]
     );
     let known = &report["vulnerabilities"][0];
     assert_eq!(known["severities"].as_array().unwrap().len(), 2);

@@ -1,4 +1,5 @@
-//! Feeds that are cut, slow, damaged or hostile: refused within bounds, with the last good data intact and its date shown.
+//! Feeds that are cut, slow, damaged or hostile: refused within bounds, with the last good data intact and
+//! its date shown.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,8 +13,8 @@ use limpid_testkit::{Encoding, require_or_skip, shared};
 use crate::{Context, two_layers};
 
 const TRACKER: &str = "security-tracker.debian.org/tracker/data";
-/// What a refusal may take of memory: what loading all feeds may. A record of the largest size that is read, all of it entries of a
-/// few bytes, takes most: 16 MiB of text become sixteen times as much.
+/// What a refusal may take of memory: what loading all feeds may. A record of the largest size that is read,
+/// all of it entries of a few bytes, takes most: 16 MiB of text become sixteen times as much.
 const PEAK_MB_MAX: u64 = 300;
 
 /// The tracker's JSON with one vulnerability in its middle, between texts of some length.
@@ -63,7 +64,8 @@ fn measured(mut command: Command) -> (bool, String, u64) {
     (ended.success(), errors, peak_kb / 1000)
 }
 
-/// Answers every request with `head`, and then `piece` as often as it takes for `bytes`, without saying how long it is.
+/// Answers every request with `head`, and then `piece` as often as it takes for `bytes`, without saying how
+/// long it is.
 fn serve(head: Vec<u8>, piece: Vec<u8>, bytes: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
