@@ -6,13 +6,16 @@ use limpid_extract::EXTRACTORS;
 use limpid_match::Provenance;
 use limpid_model::{
     Coverage, Distribution, ExtractorVersion, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem,
-    Occurrence, PackageType, Problem, Report, Standing, Support, Unmatched, Verdict,
+    Occurrence, PackageType, Problem, Report, Severity, Standing, Support, Unmatched, Verdict,
 };
 use limpid_store::{FeedState, ImageRecord, LayerContents, NEWEST, OccurrenceId, Store};
 
 use crate::Error;
 use crate::verdicts::verdicts;
 use crate::vulnerabilities::Vulnerabilities;
+
+/// The feed of CVE records, which is asked for severities that nobody else names.
+const CVE_FEED: &str = "cve";
 
 type Verdicts = BTreeMap<OccurrenceId, Vec<Verdict>>;
 
@@ -69,7 +72,7 @@ pub fn report(
         reference: reference.to_owned(),
         image: image.metadata.clone(),
         layers: changes(&layers, &verdicts),
-        coverage: coverage(store, image, &packages, moment)?,
+        coverage: coverage(store, image, &packages, &findings, moment)?,
         packages,
         findings,
         vulnerabilities: vulnerabilities.into_report(),
@@ -164,6 +167,7 @@ fn coverage(
     store: &dyn Store,
     image: &ImageRecord,
     packages: &[InstalledPackage],
+    findings: &[Finding],
     moment: Moment<'_>,
 ) -> Result<Coverage, Error> {
     let mut feeds: BTreeMap<(String, String), FeedUse> = BTreeMap::new();
@@ -186,12 +190,16 @@ fn coverage(
             *unmatched.entry(reason).or_default() += 1;
         }
     }
+    let enrichment = enrichment(store, moment.revision)?;
+    // Whoever gates on a severity must know that one is missing because it could not be asked for.
+    let is_unrated = findings.iter().any(|finding| finding.rated.severity == Severity::Unknown)
+        && enrichment.iter().any(|feed| feed.name == CVE_FEED && !feed.error.is_empty());
     let problems = image.problems.clone();
     let answered = feeds.values().any(|feed| feed.revision > 0);
+    let is_whole = problems.is_empty() && unmatched.is_empty() && !is_unrated;
     let standing = if packages.is_empty() || image.distribution.is_none() || !answered {
         Standing::None
-    } else if problems.is_empty() && unmatched.is_empty() && feeds.values().all(|feed| feed.error.is_empty())
-    {
+    } else if is_whole && feeds.values().all(|feed| feed.error.is_empty()) {
         Standing::Complete
     } else {
         Standing::Partial
@@ -200,7 +208,7 @@ fn coverage(
         distribution: image.distribution.clone(),
         support: support(image, moment.today),
         standing,
-        feeds: feeds.into_values().chain(enrichment(store, moment.revision)?).collect(),
+        feeds: feeds.into_values().chain(enrichment).collect(),
         extractors: extractors(),
         unmatched: unmatched.into_iter().map(|(reason, packages)| Unmatched { reason, packages }).collect(),
         problems,
@@ -308,8 +316,7 @@ fn feeds_for(
 }
 
 /// The feeds on vulnerabilities themselves, each in one line however many documents it has. Without them no
-/// vulnerability is missing, so the answer is no less complete for an error of theirs; but what they would
-/// have said is.
+/// vulnerability is missing, so an error of theirs leaves the answer complete as long as every severity is known.
 fn enrichment(store: &dyn Store, at: u64) -> Result<Vec<FeedUse>, Error> {
     // What is known of documents is their present state.
     if at != NEWEST {

@@ -124,6 +124,7 @@ fn nothing_of_it_is_fetched_if_it_is_not_wanted_and_nothing_fails_without_it() {
     let report = scan(&context, &["--no-enrich"]);
     assert!(severities(&report).iter().all(|line| line.contains("Unknown")), "{report}");
     assert_eq!(report["coverage"]["feeds"].as_array().unwrap().len(), 2);
+    assert_eq!(report["coverage"]["answer"], "complete");
     for path in [KEV, EPSS] {
         fs::remove_file(context.path().join(path)).unwrap();
     }
