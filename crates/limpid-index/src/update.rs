@@ -41,6 +41,8 @@ pub struct Updater<'a> {
 const ENRICHMENT_AGE_SECONDS_MIN: i64 = 24 * 3600;
 /// After a failure it is left alone for so long: a scan does without it, and should not wait for it each time.
 const ENRICHMENT_RETRY_SECONDS: i64 = 3600;
+/// A source that publishes by the year needs some days for a new one.
+const YEAR_GRACE_SECONDS: i64 = 7 * 24 * 3600;
 /// Bytes of a document that names a checksum. NVD's have 200.
 const CHECKSUM_BYTES_MAX: u64 = 4 << 10;
 
@@ -172,7 +174,7 @@ impl Updater<'_> {
         if by_release || selection.feeds.contains(RepositoryCpes::NAME) {
             wanted.push((Source::RepositoryCpes, RepositoryCpes::document()));
         }
-        let year = year(self.clock.now());
+        let year = year(self.clock.now() - YEAR_GRACE_SECONDS);
         for feed in limpid_feeds::FEEDS.iter().copied() {
             let small = selection.small_enrichment && feed.enriches() && feed.is_small();
             if small || selection.feeds.contains(feed.name()) {
