@@ -26,9 +26,6 @@ pub(crate) fn coverage(report: &Report, style: Style) -> String {
             continue;
         }
         let mut value = format!("{}, revision {}, data of {}", feed.name, feed.revision, feed.date);
-        if feed.date.is_empty() {
-            value = format!("{}, no data", feed.name);
-        }
         if !feed.error.is_empty() {
             let _ = write!(value, "; not updated: {}", feed.error);
         }

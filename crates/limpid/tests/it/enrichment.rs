@@ -136,10 +136,7 @@ fn nothing_of_it_is_fetched_if_it_is_not_wanted_and_nothing_fails_without_it() {
         warnings.contains("feed kev catalogue") && warnings.contains("1 CVE records could not be had"),
         "{warnings}"
     );
-    assert!(
-        text.contains("kev, no data; not updated:") && text.contains("Critical  CVE-2020-1001"),
-        "{text}"
-    );
+    assert!(text.contains("kev, never read:") && text.contains("Critical  CVE-2020-1001"), "{text}");
     assert!(
         text.contains("cve, revision") && text.contains("not updated: CVE-2020-1002 holds no advisories"),
         "{text}"
@@ -221,5 +218,5 @@ fn feeds_are_named_beside_releases_and_what_is_neither_is_refused() {
     let text = context.ok(&["--feeds-mirror", "mirror", "feeds", "update", "epss", "alpine:3.20"]);
     assert!(text.contains("alpine-secdb v3.20/main") && text.contains("1 scores"), "{text}");
     let (code, error) = context.fails(&["--feeds-mirror", "mirror", "feeds", "update", "nonsense"]);
-    assert!(code == 3 && error.contains("alpine-secdb, cve, nvd, kev, epss"), "{error}");
+    assert!(code == 3 && error.contains("alpine-secdb") && error.contains("cve, nvd, kev, epss"), "{error}");
 }
