@@ -28,8 +28,10 @@ fn update(session: &Session<'_>, arguments: &FeedsUpdate) -> Result<Exit, Error>
     if session.global.offline {
         return Err(Error::Usage { message: "feeds cannot be updated with --offline".to_owned() });
     }
-    session.update(&selection(session, arguments)?)?;
-    feed_status::run(session, ReportFormat::Table)
+    let updated = session.update(&selection(session, arguments)?);
+    // What is there now is worth seeing whatever failed.
+    let exit = feed_status::run(session, ReportFormat::Table)?;
+    updated.map(|()| exit)
 }
 
 fn selection(session: &Session<'_>, arguments: &FeedsUpdate) -> Result<Selection, Error> {
