@@ -37,6 +37,7 @@ mod oracle;
 mod pointer;
 mod redhat_product;
 mod redhat_repository_cpes;
+mod redhat_rows;
 mod redhat_vex;
 mod resume;
 mod rocky;

@@ -1,4 +1,5 @@
 use super::*;
+use limpid_model::{AffectedState, PackageKind};
 
 const RPM: &str = "pkg:rpm/redhat";
 
