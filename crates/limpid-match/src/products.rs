@@ -14,6 +14,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_model::Context;
 
+/// Products that are support streams of a minor release.
+const STREAMS: &[&str] = &[
+    "rhel_eus",
+    "enterprise_linux_eus",
+    "rhel_eus_long_life",
+    "rhel_aus",
+    "rhel_e4s",
+    "enterprise_linux_e4s",
+    "rhel_tus",
+];
+
 /// The products that a context's repositories serve.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Products {
@@ -44,7 +55,7 @@ impl Products {
     /// Whether what is said of the product `cpe` holds here, for packages of the release `rhel:MAJOR`.
     pub(crate) fn include(&self, cpe: &str, major: &str) -> bool {
         let said = split(cpe);
-        let is_main = said.product == "enterprise_linux" && major_of(said.version) == major;
+        let is_main = Self::is_main(cpe, major);
         let is_extended = said.product == "rhel_els" && major_of(said.version) == major;
         if is_extended || (is_main && self.is_guessed()) {
             return true;
@@ -56,6 +67,22 @@ impl Products {
             }
             is_prefix(said.whole, served.whole)
         })
+    }
+
+    /// The minor release that a support stream in use is of (2 for `rhel_eus:9.2`), the highest of several.
+    pub(crate) fn stream_minor(&self, major: &str) -> Option<u32> {
+        let minors = self.cpes.iter().filter_map(|cpe| {
+            let served = split(cpe);
+            let (of, minor) = served.version.split_once('.')?;
+            (STREAMS.contains(&served.product) && of == major).then(|| minor.parse().ok()).flatten()
+        });
+        minors.max()
+    }
+
+    /// Whether `cpe` is a main product of the release.
+    pub(crate) fn is_main(cpe: &str, major: &str) -> bool {
+        let said = split(cpe);
+        said.product == "enterprise_linux" && major_of(said.version) == major
     }
 
     /// Whether the main products of the release are taken for want of better knowledge.
@@ -141,6 +168,8 @@ mod tests {
         assert!(!openshift.include("cpe:/a:redhat:openshift:4.1", "9"));
         assert!(!openshift.include("cpe:/o:redhat:enterprise_linux:9", "9"));
         assert!(products(&["eus"]).include("cpe:/a:redhat:rhel_eus:9.2::appstream", "9"));
+        assert_eq!(products(&["eus", "baseos"]).stream_minor("9"), Some(2));
+        assert_eq!((ubi.stream_minor("9"), products(&["eus"]).stream_minor("8")), (None, None));
         assert!(products(&["ten"]).include("cpe:/o:redhat:enterprise_linux:10.1", "10"));
         assert!(products(&["cpe:/a:redhat:openshift:4.13::el9"]).include("cpe:/a:redhat:openshift:4", "9"));
     }

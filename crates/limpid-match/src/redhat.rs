@@ -5,6 +5,9 @@
 //! (EUS, AUS, E4S, TUS) are products of their own and count only where a repository of theirs is in use; extended
 //! life-cycle support counts everywhere, since it begins where the release's own support ends.
 //!
+//! What was fixed in the release itself while a stream's minor release was the current one, or before, is in the stream
+//! too, and is said of the release alone; so is what is not fixed. Both count for images of the stream.
+//!
 //! Where several products of an image have a fix, each minor release has a build of its own, and builds of two minor
 //! releases do not order by whether they have the fix. Such a package is compared with the fix of its own minor
 //! release, else with that of the next one up, else with the last. A product that has a fix for a package does
@@ -73,7 +76,8 @@ pub(crate) fn judge_all(
     for statement in statements {
         let cpe = statement.affected.cpe.as_str();
         // Advisories of the user's own name no product.
-        if !cpe.is_empty() && !products.include(cpe, major) {
+        let is_included = || products.include(cpe, major) || is_inherited(statement, products, major);
+        if !cpe.is_empty() && !is_included() {
             continue;
         }
         let note = if cpe.is_empty() { String::new() } else { format!("product {cpe}, {basis}") };
@@ -85,6 +89,14 @@ pub(crate) fn judge_all(
         }
     }
     by_advisory.into_values().flat_map(|said| choose(package, said)).collect()
+}
+
+/// Whether an image of a support stream has what is said of the release itself.
+fn is_inherited(statement: &Statement<'_>, products: &Products, major: &str) -> bool {
+    let affected = statement.affected;
+    let Some(stream) = products.stream_minor(major) else { return false };
+    let is_before = affected.state != AffectedState::Fixed || minor(&affected.fixed) <= stream;
+    is_before && Products::is_main(&affected.cpe, major)
 }
 
 /// Of what products say of one vulnerability of one package, what is about its build.
@@ -164,6 +176,15 @@ mod tests {
         assert_eq!(states("7.76.1-26.el9_3.1", &[EUS, MAIN], &said), fixable("7.76.1-26.el9_3.2"));
         assert_eq!(states("7.76.1-29.el9_4", &[EUS, MAIN], &said), fixed("7.76.1-26.el9_3.2"));
         assert_eq!(states("7.76.1-14.el9", &[EUS, MAIN], &said), fixable("7.76.1-23.el9_2.4"));
+    }
+
+    #[test]
+    fn a_stream_inherits_what_the_release_had_when_it_began() {
+        let fix = "7.76.1-23.el9_2.4".to_owned();
+        let said = [row(MAIN, "", "7.76.1-26.el9_3.2"), row(MAIN, "", &fix)];
+        assert_eq!(states("7.76.1-23.el9_2.1", &[EUS], &said), [(VerdictState::Fixable, fix.clone())]);
+        assert_eq!(states("7.76.1-23.el9_2.4", &[EUS], &said), [(VerdictState::FixedAlready, fix)]);
+        assert!(states("7.76.1-23.el9_2.1", &[EUS], &said[..1]).is_empty());
     }
 
     #[test]

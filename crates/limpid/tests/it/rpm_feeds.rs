@@ -320,3 +320,28 @@ fn known_vulnerabilities_are_fixed_where_almalinux_says() {
     }
     assert!(vulnerabilities.len() >= 20, "{vulnerabilities:?}");
 }
+
+#[test]
+fn content_sets_decide_which_streams_fixes_count() {
+    let Some(mirror) = require_or_skip(feeds_mirror(), "the feeds' data") else { return };
+    let context = Context::new();
+    // Release 9 has the fix in 9.2 and in 9.3, the stream of 9.0 has it in a build of its own.
+    let packages = "curl\t7.76.1-14.el9_0.8\t1\t1\tRed Hat, Inc.\t(none)\t1\tx86_64\t0\tcurl-7.76.1-14.el9_0.8.src.rpm\n";
+    for (content_set, fixed) in [
+        ("rhel-9-for-x86_64-baseos-rpms", "7.76.1-23.el9_2.4"),
+        ("rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_0", "7.76.1-14.el9_0.9"),
+        ("rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_2", "7.76.1-23.el9_2.4"),
+        ("of-which-nobody-heard", "7.76.1-23.el9_2.4"),
+    ] {
+        let manifest = format!(r#"{{"metadata":{{"icm_version":1}},"content_sets":["{content_set}"]}}"#);
+        let layer = Layer::new()
+            .file("etc/os-release", "ID=rhel\nVERSION_ID=\"9.2\"\n")
+            .file("root/buildinfo/content_manifests/ubi9-container-9.2-1.json", manifest)
+            .file("var/lib/rpmmanifest/container-manifest-2", packages);
+        let folder = context.path().join("image");
+        let _ = fs::remove_dir_all(&folder);
+        ImageBuilder::new().layer("base", &layer).oci_layout(&folder, Encoding::Gzip);
+        let found = findings(&context, &mirror);
+        assert!(found.contains(&format!("CVE-2023-38545 curl fixable {fixed}")), "{content_set}: {found:?}");
+    }
+}
