@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use ureq::Agent;
@@ -176,27 +176,36 @@ pub enum FetchError {
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     pub(crate) options: FetchOptions,
-    agent: Agent,
+    agent: OnceLock<Agent>,
 }
 
 impl Fetcher {
     /// A fetcher; proxies are those of the environment, trusted certificates those of the system.
     pub fn new(options: FetchOptions) -> Self {
-        let certificates: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
-            .certs
-            .iter()
-            .map(|der| Certificate::from_der(der).to_owned())
-            .collect();
-        let config = Agent::config_builder()
-            .timeout_connect(Some(options.connect_timeout))
-            .timeout_recv_response(Some(options.read_timeout))
-            .timeout_recv_body(None)
-            .timeout_per_read(Some(options.read_timeout))
-            .http_status_as_error(false)
-            .user_agent(concat!("limpid/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build())
-            .build();
-        Self { options, agent: config.into() }
+        Self { options, agent: OnceLock::new() }
+    }
+
+    /// The client. It is made when it is first needed: the system's certificates are some hundred files.
+    fn agent(&self) -> &Agent {
+        self.agent.get_or_init(|| {
+            let certificates: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
+                .certs
+                .iter()
+                .map(|der| Certificate::from_der(der).to_owned())
+                .collect();
+            let config = Agent::config_builder()
+                .timeout_connect(Some(self.options.connect_timeout))
+                .timeout_recv_response(Some(self.options.read_timeout))
+                .timeout_recv_body(None)
+                .timeout_per_read(Some(self.options.read_timeout))
+                .http_status_as_error(false)
+                .user_agent(concat!("limpid/", env!("CARGO_PKG_VERSION")))
+                .tls_config(
+                    TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build(),
+                )
+                .build();
+            config.into()
+        })
     }
 
     /// Gets the document at `url`, unless it still is the one that `validators` name.
@@ -280,7 +289,7 @@ impl Fetcher {
     ) -> Result<Response<ureq::Body>, FetchError> {
         let mut pause = self.options.pause;
         for attempt in 0.. {
-            let mut request = self.agent.get(url);
+            let mut request = self.agent().get(url);
             for ask in [Ask::IfNoneMatch, Ask::IfModifiedSince, Ask::Range, Ask::IfRange] {
                 let mut value = None;
                 headers(ask, &mut |text| value = Some(text.to_owned()));

@@ -52,6 +52,15 @@ impl SqliteStore {
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Reads many rows by many statements: one snapshot for all of them, and one lock on the file.
+    fn reading<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
 }
 
 /// A digest column.
@@ -158,7 +167,7 @@ impl Store for SqliteStore {
     }
 
     fn affected(&self, release: &str, names: &[&str], at: u64) -> Result<Vec<StoredAffected>> {
-        advisories::affected(&self.connection(), release, names, at)
+        self.reading(|connection| advisories::affected(connection, release, names, at))
     }
 
     fn advisories(&self, id: &str, at: u64) -> Result<Vec<AdvisoryRecord>> {
@@ -171,7 +180,7 @@ impl Store for SqliteStore {
     }
 
     fn knowledge(&self, vulnerabilities: &[&str], at: u64) -> Result<BTreeMap<String, Vec<Knowledge>>> {
-        advisories::knowledge(&self.connection(), vulnerabilities, at)
+        self.reading(|connection| advisories::knowledge(connection, vulnerabilities, at))
     }
 
     fn put_repository_cpes(
@@ -184,7 +193,7 @@ impl Store for SqliteStore {
     }
 
     fn repository_cpes(&self, repositories: &[&str], at: u64) -> Result<BTreeMap<String, BTreeSet<String>>> {
-        repositories::cpes(&self.connection(), repositories, at)
+        self.reading(|connection| repositories::cpes(connection, repositories, at))
     }
 
     fn begin_scores<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn ScoreUpdate + 'a>> {
@@ -192,7 +201,7 @@ impl Store for SqliteStore {
     }
 
     fn scores(&self, feed: &str, ids: &[&str]) -> Result<BTreeMap<String, VulnerabilityScore>> {
-        scores::scores(&self.connection(), feed, ids)
+        self.reading(|connection| scores::scores(connection, feed, ids))
     }
 
     fn score_day(&self, feed: &str) -> Result<Option<ScoreDay>> {
@@ -200,7 +209,7 @@ impl Store for SqliteStore {
     }
 
     fn record_checks(&self, ids: &[&str]) -> Result<BTreeMap<String, i64>> {
-        scores::record_checks(&self.connection(), ids)
+        self.reading(|connection| scores::record_checks(connection, ids))
     }
 
     fn put_record_checks(&self, ids: &[&str], now: i64) -> Result<()> {
@@ -212,7 +221,7 @@ impl Store for SqliteStore {
         occurrences: &[OccurrenceId],
         rules_version: u32,
     ) -> Result<BTreeMap<OccurrenceId, Vec<Verdict>>> {
-        verdicts::verdicts(&self.connection(), occurrences, rules_version)
+        self.reading(|connection| verdicts::verdicts(connection, occurrences, rules_version))
     }
 
     fn put_verdicts(

@@ -110,7 +110,8 @@ fn independent(context: &Context, image: &str, program: &str, feeds: &[PathBuf])
 }
 
 fn scan(context: &Context, upstream: &Upstream, image: &str) -> Value {
-    let report = context.ok(&["--feeds-mirror", &upstream.base, "scan", "--no-enrich", "--format", "json", image]);
+    let report =
+        context.ok(&["--feeds-mirror", &upstream.base, "scan", "--no-enrich", "--format", "json", image]);
     serde_json::from_str(&report).unwrap()
 }
 
