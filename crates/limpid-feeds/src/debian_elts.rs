@@ -43,10 +43,6 @@ impl Feed for DebianElts {
         has_notices_alone(release, OLDEST)
     }
 
-    fn documents(&self, release: &str) -> Vec<Document> {
-        if self.covers(release) { self.all_documents() } else { Vec::new() }
-    }
-
     fn all_documents(&self) -> Vec<Document> {
         vec![Document::new("advisories", URL)]
     }

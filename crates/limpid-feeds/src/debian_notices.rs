@@ -89,10 +89,6 @@ impl Feed for DebianNotices {
         has_notices_alone(release, self.oldest)
     }
 
-    fn documents(&self, release: &str) -> Vec<Document> {
-        if self.covers(release) { self.all_documents() } else { Vec::new() }
-    }
-
     fn all_documents(&self) -> Vec<Document> {
         vec![Document::new("list", self.url)]
     }

@@ -49,10 +49,6 @@ impl Feed for DebianTracker {
         is_tracked(release)
     }
 
-    fn documents(&self, release: &str) -> Vec<Document> {
-        if self.covers(release) { self.all_documents() } else { Vec::new() }
-    }
-
     fn all_documents(&self) -> Vec<Document> {
         vec![Document::new("tracker", URL)]
     }

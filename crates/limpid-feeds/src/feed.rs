@@ -52,10 +52,14 @@ pub trait Feed: Send + Sync {
     fn parser_version(&self) -> u32;
 
     /// Whether it speaks of that release, written as [`Context::release`](limpid_model::Context) writes it.
-    fn covers(&self, release: &str) -> bool;
+    fn covers(&self, _release: &str) -> bool {
+        false
+    }
 
     /// What must be read to answer for that release; empty if it is not covered.
-    fn documents(&self, release: &str) -> Vec<Document>;
+    fn documents(&self, release: &str) -> Vec<Document> {
+        if self.covers(release) { self.all_documents() } else { Vec::new() }
+    }
 
     /// Everything there is, for a server that takes it all.
     fn all_documents(&self) -> Vec<Document>;

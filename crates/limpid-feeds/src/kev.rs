@@ -53,14 +53,6 @@ impl Feed for Kev {
         1
     }
 
-    fn covers(&self, _: &str) -> bool {
-        false
-    }
-
-    fn documents(&self, _: &str) -> Vec<Document> {
-        Vec::new()
-    }
-
     fn all_documents(&self) -> Vec<Document> {
         vec![Document::new("catalogue", URL)]
     }

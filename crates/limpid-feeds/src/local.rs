@@ -106,15 +106,6 @@ impl Feed for Local {
         1
     }
 
-    /// Nothing is fetched for any release.
-    fn covers(&self, _: &str) -> bool {
-        false
-    }
-
-    fn documents(&self, _: &str) -> Vec<Document> {
-        Vec::new()
-    }
-
     fn all_documents(&self) -> Vec<Document> {
         Vec::new()
     }

@@ -114,14 +114,6 @@ impl Feed for Nvd {
         1
     }
 
-    fn covers(&self, _: &str) -> bool {
-        false
-    }
-
-    fn documents(&self, _: &str) -> Vec<Document> {
-        Vec::new()
-    }
-
     fn all_documents(&self) -> Vec<Document> {
         self.documents_in(YEAR_KNOWN)
     }

@@ -36,10 +36,6 @@ impl Feed for Oracle {
         major.is_some_and(|major| major >= 5)
     }
 
-    fn documents(&self, release: &str) -> Vec<Document> {
-        if self.covers(release) { self.all_documents() } else { Vec::new() }
-    }
-
     fn all_documents(&self) -> Vec<Document> {
         vec![Document::new("elsa-all", URL)]
     }

@@ -55,10 +55,6 @@ impl Feed for RedHatVex {
         COVERED.contains(&release.split(':').next().unwrap_or_default())
     }
 
-    fn documents(&self, release: &str) -> Vec<Document> {
-        if self.covers(release) { self.all_documents() } else { Vec::new() }
-    }
-
     fn all_documents(&self) -> Vec<Document> {
         vec![Document::new("vex", format!("{BASE}/archive_latest.txt"))]
     }

@@ -54,10 +54,6 @@ impl Feed for UbuntuOsv {
         release.strip_prefix("ubuntu:").is_some_and(is_version)
     }
 
-    fn documents(&self, release: &str) -> Vec<Document> {
-        if self.covers(release) { self.all_documents() } else { Vec::new() }
-    }
-
     fn all_documents(&self) -> Vec<Document> {
         vec![Document::new("osv", URL)]
     }
