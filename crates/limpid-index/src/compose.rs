@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_extract::{Anchor, Extractor, Target};
 use limpid_model::{
-    Digest, Distribution, FileRecord, Hasher, LayerFindings, Occurrence, Owner, Package, PackageDiff,
-    PackageFact, PackageType, PlacedOccurrence, Record,
+    Digest, Distribution, FileOwner, FileRecord, Hasher, LayerFindings, Occurrence, Owner, Package,
+    PackageDiff, PackageFact, PackageType, PlacedOccurrence, Record,
 };
 
 use crate::ownership::Ownership;
@@ -139,12 +139,39 @@ fn named_repositories(statements: &Statements<'_>) -> Vec<String> {
     repositories
 }
 
-/// The packages that a file lists, as they are called where it lies.
-fn listed(extractor: &dyn Extractor, found: &Found<'_>) -> Vec<Package> {
-    let Record::Packages(packages) = &found.record.record else { return Vec::new() };
-    let mut packages = packages.clone();
-    packages.iter_mut().for_each(|package| extractor.complete(&found.path, package));
-    packages
+/// The package databases of an image.
+struct Databases<'a> {
+    /// Those that count.
+    counting: Vec<Database<'a>>,
+    /// Those that do not, each with the one that does.
+    left_over: Vec<(String, String)>,
+}
+
+/// Which databases there are: what is left of one that another took the place of lists nothing and owns nothing.
+fn databases<'s>(statements: &'s Statements<'_>) -> Databases<'s> {
+    let mut all = Vec::new();
+    for (extractor, found) in statements.iter().flat_map(|(e, found)| found.iter().map(move |f| (*e, f))) {
+        let Record::Packages(packages) = &found.record.record else { continue };
+        // As they are called where the file lies.
+        let mut packages = packages.clone();
+        packages.iter_mut().for_each(|package| extractor.complete(&found.path, package));
+        all.push(Database { extractor, path: &found.path, packages, owners: &found.record.owners });
+    }
+    let mut left_over = Vec::new();
+    let newer: Vec<Option<String>> = all
+        .iter()
+        .map(|database| {
+            all.iter().find(|other| other.supersedes(database)).map(|other| other.path.to_owned())
+        })
+        .collect();
+    let mut counting = Vec::with_capacity(all.len());
+    for (database, newer) in all.into_iter().zip(newer) {
+        match newer {
+            Some(newer) => left_over.push((database.path.to_owned(), newer)),
+            None => counting.push(database),
+        }
+    }
+    Databases { counting, left_over }
 }
 
 /// The image after the layer at `position`.
@@ -170,30 +197,18 @@ impl<'a> View<'a> {
         distribution: Option<&Distribution>,
         repositories: &[String],
     ) -> PackageSet {
-        let mut databases = Vec::new();
         let mut origins = BTreeMap::new();
-        for (extractor, found) in statements.iter().flat_map(|(e, found)| found.iter().map(move |f| (e, f))) {
-            match &found.record.record {
-                Record::Packages(_) => databases.push(Database {
-                    extractor: *extractor,
-                    path: &found.path,
-                    packages: listed(*extractor, found),
-                }),
-                Record::Origins(of_file) => {
-                    origins.extend(of_file.iter().map(|(p, r)| (p.as_str(), r.as_str())))
-                }
-                _ => {}
+        for found in statements.iter().flat_map(|(_, found)| found) {
+            if let Record::Origins(of_file) = &found.record.record {
+                origins.extend(of_file.iter().map(|(p, r)| (p.as_str(), r.as_str())));
             }
         }
         let mut set = PackageSet::new();
         let mut first: BTreeMap<(PackageType, String, String, String), &str> = BTreeMap::new();
         let mut kernels = PackageSet::new();
-        self.found.left_over.clear();
-        for database in &databases {
-            if let Some(newer) = databases.iter().find(|other| other.supersedes(database)) {
-                self.found.left_over.push((database.path.to_owned(), newer.path.to_owned()));
-                continue;
-            }
+        let databases = databases(statements);
+        self.found.left_over = databases.left_over;
+        for database in &databases.counting {
             let name = database.extractor.name();
             for package in &database.packages {
                 let package = with_origin(package.clone(), &origins);
@@ -220,11 +235,8 @@ impl<'a> View<'a> {
     /// Who owns which files.
     fn ownership(&mut self, statements: &Statements<'a>) -> Ownership {
         let mut ownership = Ownership::default();
-        for (extractor, found) in statements.iter().flat_map(|(e, found)| found.iter().map(move |f| (e, f))) {
-            let packages = listed(*extractor, found);
-            if !packages.is_empty() {
-                ownership.add_database(&found.path, packages, &found.record.owners);
-            }
+        for database in databases(statements).counting {
+            ownership.add_database(database.path, database.packages, database.owners);
         }
         for extractor in self.extractors.iter().filter(|extractor| extractor.lists_files_only()) {
             for found in self.records(*extractor) {
@@ -335,6 +347,8 @@ struct Database<'a> {
     extractor: &'a dyn Extractor,
     path: &'a str,
     packages: Vec<Package>,
+    /// The files that it says its packages brought.
+    owners: &'a [FileOwner],
 }
 
 impl Database<'_> {

@@ -65,6 +65,29 @@ fn of_two_forms_side_by_side_the_one_that_rpm_would_open_counts() {
 }
 
 #[test]
+fn what_is_left_of_an_older_database_owns_nothing() {
+    let context = Context::new();
+    // The names, the directories and for each name its directory's place: what rpm keeps of the files of a package.
+    let with_file = |name: &str, file: &str| {
+        let header = RpmHeader::new(name, "1", "1").text(1022, "noarch").text(1044, "source-1-1.src.rpm");
+        vec![header.numbers(1116, &[0]).texts(1117, &[file]).texts(1118, &["/usr/bin/"]).blob()]
+    };
+    let layer = Layer::new()
+        .file("var/lib/rpm/Packages", rpm_berkeley_db(BERKELEY, &with_file("gone", "old")))
+        .file("var/lib/rpm/Packages.db", rpm_ndb(&with_file("kept", "new")));
+    assert_eq!(packages(&context, &layer).0, ["kept"]);
+    let owner = |path: &str| context.ok(&["owner", "--quiet", "oci:image", path]);
+    assert!(owner("/usr/bin/new").starts_with("kept 1-1"), "{}", owner("/usr/bin/new"));
+    assert_eq!(owner("/usr/bin/old"), "No package of the image says that it brought /usr/bin/old.\n");
+    // Where the newer one cannot be read, the older one counts and owns.
+    let layer = Layer::new()
+        .file("var/lib/rpm/Packages", rpm_berkeley_db(BERKELEY, &with_file("gone", "old")))
+        .file("var/lib/rpm/Packages.db", "no database");
+    assert_eq!(packages(&context, &layer).0, ["gone"]);
+    assert!(owner("/usr/bin/old").starts_with("gone 1-1"), "{}", owner("/usr/bin/old"));
+}
+
+#[test]
 fn a_damaged_database_costs_itself_and_is_named() {
     // A header and a frame with the same salts.
     let mut log = vec![0; 32 + 24 + 512];
