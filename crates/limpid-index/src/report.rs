@@ -11,6 +11,7 @@ use limpid_model::{
 use limpid_store::{FeedState, ImageRecord, LayerContents, NEWEST, OccurrenceId, Store};
 
 use crate::Error;
+use crate::kernels::{self, Kernels};
 use crate::verdicts::verdicts;
 use crate::vulnerabilities::Vulnerabilities;
 
@@ -39,22 +40,29 @@ pub struct Moment<'a> {
     pub as_of: &'a str,
 }
 
-/// The report of `image`, which was asked for as `reference`, at a moment.
+/// The report of `image`, which was asked for as `reference`, at a moment. What is found in kernels and their headers
+/// is listed or counted as `kernels` says.
 pub fn report(
     store: &dyn Store,
     image: &ImageRecord,
     reference: &str,
     moment: Moment<'_>,
+    kernels: Kernels,
 ) -> Result<Report, Error> {
     let revision = if moment.revision == NEWEST { store.revision()? } else { moment.revision };
     let (layers, occurrences) = store.contents(&image.nodes)?;
-    let verdicts = verdicts(store, &occurrences, moment.revision)?;
+    let mut verdicts = verdicts(store, &occurrences, moment.revision)?;
     let placements = placements(&layers);
+    let hidden = match kernels.hides(&image.metadata) {
+        true => kernels::take_out(&mut verdicts, &occurrences, |id| placements.contains_key(id)),
+        false => Vec::new(),
+    };
     let mut installed: Vec<(OccurrenceId, InstalledPackage)> = Vec::with_capacity(placements.len());
     for (id, placement) in &placements {
         let Some(occurrence) = occurrences.get(id) else { continue };
         let package = InstalledPackage {
             package: occurrence.package.clone(),
+            class: limpid_match::class(&occurrence.package),
             context: occurrence.context.clone(),
             layer: placement.layer,
             path: placement.path.clone(),
@@ -75,6 +83,7 @@ pub fn report(
         coverage: coverage(store, image, &packages, &findings, moment)?,
         packages,
         findings,
+        hidden,
         vulnerabilities: vulnerabilities.into_report(),
         revision,
         as_of: moment.as_of.to_owned(),

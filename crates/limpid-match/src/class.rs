@@ -1,18 +1,7 @@
 //! Kernels and their headers as classes of packages: a container runs on its host's kernel, so what is found in them
 //! may be shown or not.
 
-use limpid_model::{Package, PackageType};
-
-/// What kind of thing a package is, as far as reports tell kinds apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PackageClass {
-    /// A kernel or its modules: code that a container never runs.
-    Kernel,
-    /// Headers for building against a kernel.
-    KernelHeaders,
-    /// Everything else.
-    Ordinary,
-}
+use limpid_model::{Package, PackageClass, PackageType};
 
 /// The class of a package, by the naming of its distribution family.
 pub fn class(package: &Package) -> PackageClass {

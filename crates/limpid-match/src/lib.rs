@@ -31,7 +31,7 @@ use limpid_model::{
 };
 use limpid_version::Scheme;
 
-pub use class::{PackageClass, class};
+pub use class::class;
 pub use cvss::{CvssVersion, base_score};
 pub use distributions::{DISTRIBUTIONS, Granularity, KnownDistribution, known_distribution, parents};
 pub use join::join;

@@ -26,11 +26,11 @@ pub use findings::{
     ExtractorVersion, FileOwner, FileRecord, LayerFindings, Problem, Record, TreeEntry, TreeEntryKind,
 };
 pub use image::{ImageMetadata, LayerMetadata, Platform, PlatformError};
-pub use package::{Package, PackageFact, PackageType, UnknownPackageType};
+pub use package::{Package, PackageClass, PackageFact, PackageType, UnknownPackageType};
 pub use rating::{BaseScore, Rated};
 pub use report::{
-    Coverage, Epss, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem, Report, Standing, Support,
-    Unmatched, Vulnerability,
+    Coverage, Epss, FeedUse, Finding, Hidden, InstalledPackage, LayerChange, LayerProblem, Report, Standing,
+    Support, Unmatched, Vulnerability,
 };
 pub use severity::{Severity, UnknownSeverity};
 pub use verdict::{Explanation, Verdict, VerdictState};

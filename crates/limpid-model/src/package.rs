@@ -122,3 +122,26 @@ impl PackageFact {
         }
     }
 }
+
+/// What kind of thing a package is, as far as reports tell kinds apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageClass {
+    /// A kernel or its modules: code that a container never runs.
+    Kernel,
+    /// Headers for building against a kernel.
+    KernelHeaders,
+    /// Everything else.
+    Ordinary,
+}
+
+impl PackageClass {
+    /// The word in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::KernelHeaders => "kernel-headers",
+            Self::Ordinary => "ordinary",
+        }
+    }
+}

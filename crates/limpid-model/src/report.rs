@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Context, Cvss, Digest, Distribution, Exploited, ExtractorVersion, ImageMetadata, Package, Problem, Rated,
-    Severity, Verdict,
+    Context, Cvss, Digest, Distribution, Exploited, ExtractorVersion, ImageMetadata, Package, PackageClass,
+    Problem, Rated, Severity, Verdict,
 };
 
 /// Everything that is known of one image at one revision of the feeds.
@@ -20,6 +20,8 @@ pub struct Report {
     pub packages: Vec<InstalledPackage>,
     /// What is vulnerable or undetermined, sorted by severity (worst first), package, vulnerability.
     pub findings: Vec<Finding>,
+    /// What is not among `findings` though it was found, by the class of its packages.
+    pub hidden: Vec<Hidden>,
     /// What is known of the vulnerabilities that `findings` names, sorted by id.
     pub vulnerabilities: Vec<Vulnerability>,
     /// The revision of the advisories that it is based on.
@@ -50,12 +52,27 @@ pub struct LayerChange {
 pub struct InstalledPackage {
     /// The package version.
     pub package: Package,
+    /// What kind of thing it is.
+    pub class: PackageClass,
     /// Its context.
     pub context: Context,
     /// Index into `Report::image.layers`: the layer that brought this version.
     pub layer: usize,
     /// The package database file that lists it.
     pub path: String,
+}
+
+/// What was found in packages of a class and left out of the findings, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hidden {
+    /// The class.
+    pub class: PackageClass,
+    /// How many packages it concerns.
+    pub packages: u64,
+    /// How many (package, vulnerability) pairs count as vulnerable.
+    pub vulnerabilities: u64,
+    /// How many are not determined.
+    pub undetermined: u64,
 }
 
 /// One vulnerability of one package of the image.

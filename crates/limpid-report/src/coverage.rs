@@ -1,8 +1,9 @@
 //! The coverage block that every report for people ends with.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use limpid_model::{Coverage, Report, Support};
+use limpid_model::{Coverage, PackageType, Report, Support};
 
 use crate::summary::plural;
 use crate::terminal::{Style, printable};
@@ -25,18 +26,18 @@ pub(crate) fn coverage(report: &Report, style: Style) -> String {
             line("feed", format!("{}, never read: {}", feed.name, feed.error));
             continue;
         }
-        let mut value = format!("{}, revision {}, data of {}", feed.name, feed.revision, feed.date);
+        // Scores have no revisions.
+        let revision =
+            if feed.revision == 0 { String::new() } else { format!(", revision {}", feed.revision) };
+        let mut value = format!("{}{revision}, data of {}", feed.name, feed.date);
         if !feed.error.is_empty() {
             let _ = write!(value, "; not updated: {}", feed.error);
         }
         line("feed", value);
     }
-    let extractors: Vec<String> = coverage
-        .extractors
-        .iter()
-        .map(|extractor| format!("{} {}", extractor.name, extractor.version))
-        .collect();
-    line("extractors", extractors.join(", "));
+    for read in databases(report) {
+        line("read", read);
+    }
     for unmatched in &coverage.unmatched {
         line(
             "not covered",
@@ -55,6 +56,33 @@ pub(crate) fn coverage(report: &Report, style: Style) -> String {
     }
     text
 }
+
+/// The package databases that have packages of the image, by kind. Which extractors ran is for programs to know.
+fn databases(report: &Report) -> Vec<String> {
+    let mut by_kind: BTreeMap<PackageType, (u64, BTreeSet<&str>)> = BTreeMap::new();
+    for package in &report.packages {
+        let (packages, paths) = by_kind.entry(package.package.kind).or_default();
+        *packages += 1;
+        paths.insert(&package.path);
+    }
+    let line = |(kind, (packages, paths)): (PackageType, (u64, BTreeSet<&str>))| {
+        let mut places: Vec<String> =
+            paths.iter().take(DATABASES_SHOWN).map(|path| (*path).to_owned()).collect();
+        if paths.len() > DATABASES_SHOWN {
+            // Some have a file for each package.
+            places = vec![format!("{} files such as {}", paths.len(), places[0])];
+        }
+        format!("{} {} in {}", packages, kind, places.join(", "))
+    };
+    if by_kind.is_empty() {
+        vec!["no package database".to_owned()]
+    } else {
+        by_kind.into_iter().map(line).collect()
+    }
+}
+
+/// More databases of one kind than are named one by one.
+const DATABASES_SHOWN: usize = 3;
 
 fn distribution(coverage: &Coverage) -> String {
     let Some(distribution) = &coverage.distribution else {

@@ -48,11 +48,25 @@ pub(crate) fn report(report: &Report) -> Value {
             "vulnerabilities": counts.iter().sum::<u64>(),
             "bySeverity": by_severity,
             "packages": report.packages.len(),
+            "hidden": hidden(report),
         },
         "findings": findings,
         "vulnerabilities": report.vulnerabilities.iter().map(vulnerability).collect::<Vec<_>>(),
         "coverage": coverage(report),
     })
+}
+
+/// What was found and is only counted.
+pub(crate) fn hidden(report: &Report) -> Value {
+    let hidden = report.hidden.iter().map(|hidden| {
+        json!({
+            "class": hidden.class.name(),
+            "packages": hidden.packages,
+            "vulnerabilities": hidden.vulnerabilities,
+            "undetermined": hidden.undetermined,
+        })
+    });
+    hidden.collect()
 }
 
 /// What is known of a vulnerability.

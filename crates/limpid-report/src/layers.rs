@@ -24,7 +24,9 @@ pub fn layers_table(report: &Report, style: Style) -> String {
         ]);
     }
     text.push_str(&columns.render(style, |_, _, _| None));
-    text.push_str("\nINSTALLED, UPGRADED and REMOVED count packages; INTRODUCED and FIXED count vulnerabilities of packages.\n\n");
+    text.push_str("\nINSTALLED, UPGRADED and REMOVED count packages; INTRODUCED and FIXED count vulnerabilities of packages.");
+    text.push_str(&crate::summary::hidden(report));
+    text.push_str("\n\n");
     text.push_str(&coverage(report, style));
     text
 }
@@ -53,6 +55,7 @@ pub fn layers_json(report: &Report) -> String {
         "reference": report.reference,
         "image": crate::json::image(report),
         "layers": layers,
+        "hidden": crate::json::hidden(report),
         "coverage": crate::json::coverage(report),
     }))
 }

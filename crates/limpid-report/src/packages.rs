@@ -100,6 +100,7 @@ pub(crate) fn package(report: &Report, package: &InstalledPackage) -> Value {
         "version": facts.version,
         "arch": facts.arch,
         "source": { "name": facts.source_name, "version": facts.source_version },
+        "class": package.class.name(),
         "facts": facts_of(&facts.facts),
         "context": package.context.to_string(),
         "layer": report.layer_digest(package.layer),

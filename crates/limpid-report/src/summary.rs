@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limpid_model::{Report, Severity, Standing, Verdict, VerdictState};
+use limpid_model::{Hidden, PackageClass, Report, Severity, Standing, Verdict, VerdictState};
 
 /// `N thing` or `N things`.
 pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
@@ -26,7 +26,11 @@ pub(crate) fn summary(report: &Report) -> String {
     let packages: BTreeSet<usize> = affected.iter().map(|finding| finding.package).collect();
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let mut text = if affected.is_empty() {
-        format!("No known vulnerability in {}.", plural(count(report.packages.len()), "package", "packages"))
+        let aside = if report.hidden.is_empty() { "" } else { ", kernels aside" };
+        format!(
+            "No known vulnerability in {}{aside}.",
+            plural(count(report.packages.len()), "package", "packages")
+        )
     } else {
         let counts = report.count_by_severity();
         let named = Severity::ALL.into_iter().rev().filter(|severity| counts[*severity as usize] > 0);
@@ -49,10 +53,38 @@ pub(crate) fn summary(report: &Report) -> String {
             plural(count(undetermined), "more is", "more are")
         ));
     }
+    text.push_str(&hidden(report));
     if report.coverage.standing == Standing::Partial {
         text.push_str(" The answer has holes, see coverage.");
     }
     text
+}
+
+/// What is only counted and why, as sentences that follow others; nothing if nothing was left out.
+pub(crate) fn hidden(report: &Report) -> String {
+    let sentence = |hidden: &Hidden| {
+        let what = match hidden.class {
+            PackageClass::Kernel => "of kernels",
+            PackageClass::KernelHeaders => "of kernel headers",
+            PackageClass::Ordinary => "of other packages",
+        };
+        let mut counts = Vec::new();
+        if hidden.vulnerabilities > 0 {
+            counts.push(plural(hidden.vulnerabilities, "vulnerability", "vulnerabilities"));
+        }
+        if hidden.undetermined > 0 {
+            counts.push(format!("{} not determined", hidden.undetermined));
+        }
+        format!("{} {what}", counts.join(" and "))
+    };
+    if report.hidden.is_empty() {
+        return String::new();
+    }
+    let sentences: Vec<String> = report.hidden.iter().map(sentence).collect();
+    format!(
+        " Not listed: {}, as a container runs on its host's kernel; --kernel show lists them.",
+        sentences.join(", ")
+    )
 }
 
 /// How many have a fix, those that need another channel than the release's own apart.

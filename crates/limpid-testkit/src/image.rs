@@ -1,5 +1,6 @@
 //! Images, written in the forms that Limpid reads.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -63,6 +64,7 @@ pub struct ImageBuilder {
     pub(crate) layers: Vec<(String, Vec<u8>)>,
     architecture: Option<String>,
     windows: Option<String>,
+    labels: BTreeMap<String, String>,
 }
 
 impl ImageBuilder {
@@ -92,6 +94,13 @@ impl ImageBuilder {
         self
     }
 
+    /// Puts a label on it.
+    #[must_use]
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.labels.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     pub(crate) fn config(&self) -> Vec<u8> {
         self.config_for(self.own_architecture())
     }
@@ -118,6 +127,9 @@ impl ImageBuilder {
         if let Some(version) = &self.windows {
             config["os"] = json!("windows");
             config["os.version"] = json!(version);
+        }
+        if !self.labels.is_empty() {
+            config["config"]["Labels"] = json!(self.labels);
         }
         config.to_string().into_bytes()
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use limpid_index::Kernels;
 use limpid_model::Platform;
 use limpid_version::Scheme;
 
@@ -125,6 +126,33 @@ pub(crate) struct MomentArguments {
     pub(crate) as_of: Option<AsOf>,
 }
 
+/// What to do with kernels.
+#[derive(Debug, Args)]
+pub(crate) struct KernelArguments {
+    /// Whether to list what is found in kernels and their headers or only to count it, since a container runs on
+    /// its host's kernel [default: hide, but show for images that say they are to boot from]
+    #[arg(long, value_enum, value_name = "show|hide", hide_possible_values = true)]
+    kernel: Option<KernelChoice>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KernelChoice {
+    /// List it
+    Show,
+    /// Count it
+    Hide,
+}
+
+impl KernelArguments {
+    pub(crate) fn kernels(&self) -> Kernels {
+        match self.kernel {
+            None => Kernels::ByImage,
+            Some(KernelChoice::Show) => Kernels::Show,
+            Some(KernelChoice::Hide) => Kernels::Hide,
+        }
+    }
+}
+
 /// Which images, and which of their platforms.
 #[derive(Debug, Args)]
 pub(crate) struct ImagesArguments {
@@ -171,6 +199,8 @@ pub(crate) struct Scan {
     pub(crate) images: ImagesArguments,
     #[command(flatten)]
     pub(crate) moment: MomentArguments,
+    #[command(flatten)]
+    pub(crate) kernel: KernelArguments,
     /// How to print the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     pub(crate) format: ReportFormat,
@@ -213,6 +243,8 @@ pub(crate) struct Layers {
     pub(crate) image: ImageArguments,
     #[command(flatten)]
     pub(crate) moment: MomentArguments,
+    #[command(flatten)]
+    pub(crate) kernel: KernelArguments,
     /// How to print the layers
     #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     pub(crate) format: ReportFormat,

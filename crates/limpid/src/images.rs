@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use limpid_image::Reference;
+use limpid_index::Kernels;
 use limpid_model::Report;
 use limpid_report::Documents;
 use limpid_store::ImageRecord;
@@ -33,6 +34,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) update: bool,
     /// The moment that is asked for, if it is not the present.
     pub(crate) as_of: Option<AsOf>,
+    /// Whether what is found in kernels is listed.
+    pub(crate) kernels: Kernels,
 }
 
 /// Analyses every image, prints what `output` makes of each in the order given, and says how it ended.
@@ -53,8 +56,8 @@ pub(crate) fn run(session: &Session<'_>, plan: &Plan<'_>, output: &dyn Output) -
         let mut reports = Vec::new();
         for outcome in outcomes {
             match outcome.and_then(|record| match plan.update && plan.as_of.is_none() {
-                true => session.report_with_records(&record, name),
-                false => session.report_of(&record, name, plan.as_of),
+                true => session.report_with_records(&record, name, plan.kernels),
+                false => session.report_of(&record, name, plan.as_of, plan.kernels),
             }) {
                 Ok(report) => reports.push(report),
                 Err(error) => {

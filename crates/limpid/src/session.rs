@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use limpid_feeds::{Document, Feed as _, FetchOptions, LOCAL_FEED, Local, Mirror};
 use limpid_image::{OpenOptions, Reference};
-use limpid_index::{Indexer, Progress, Quiet};
+use limpid_index::{Indexer, Kernels, Progress, Quiet};
 use limpid_model::Report;
 use limpid_report::Style;
 use limpid_store::{FeedKey, FeedOutcome, ImageRecord, SqliteStore, Store, UpdateStats};
@@ -90,27 +90,41 @@ impl<'a> Session<'a> {
     }
 
     /// The report of the image, with feeds brought up to date for its distribution if the present is asked for.
-    pub(crate) fn report(&self, image: &ImageArguments, as_of: Option<AsOf>) -> Result<Report, Error> {
+    pub(crate) fn report(
+        &self,
+        image: &ImageArguments,
+        as_of: Option<AsOf>,
+        kernels: Kernels,
+    ) -> Result<Report, Error> {
         let record = self.index(image)?;
         if as_of.is_some() {
-            return self.report_of(&record, &image.reference, as_of);
+            return self.report_of(&record, &image.reference, as_of, kernels);
         }
         if !record.release.is_empty() {
             self.update_for_report(&record.release)?;
         }
-        self.report_with_records(&record, &image.reference)
+        self.report_with_records(&record, &image.reference, kernels)
     }
 
     /// The report of an image that is in the store. If nobody names a severity for some of its vulnerabilities,
     /// their CVE records are fetched first.
-    pub(crate) fn report_with_records(&self, record: &ImageRecord, reference: &str) -> Result<Report, Error> {
-        let report = self.report_of(record, reference, None)?;
-        if self.fetch_records(&report)? { self.report_of(record, reference, None) } else { Ok(report) }
+    pub(crate) fn report_with_records(
+        &self,
+        record: &ImageRecord,
+        reference: &str,
+        kernels: Kernels,
+    ) -> Result<Report, Error> {
+        let report = self.report_of(record, reference, None, kernels)?;
+        if self.fetch_records(&report)? {
+            self.report_of(record, reference, None, kernels)
+        } else {
+            Ok(report)
+        }
     }
 
     /// The report of the image without asking for newer advisories.
     pub(crate) fn report_as_is(&self, image: &ImageArguments) -> Result<Report, Error> {
-        self.report_of(&self.index(image)?, &image.reference, None)
+        self.report_of(&self.index(image)?, &image.reference, None, Kernels::ByImage)
     }
 
     /// The report of an image that is in the store, at a moment.
@@ -119,9 +133,10 @@ impl<'a> Session<'a> {
         record: &ImageRecord,
         reference: &str,
         as_of: Option<AsOf>,
+        kernels: Kernels,
     ) -> Result<Report, Error> {
         let asked = Asked::new(&self.store, as_of)?;
-        Ok(limpid_index::report(&self.store, record, reference, asked.moment())?)
+        Ok(limpid_index::report(&self.store, record, reference, asked.moment(), kernels)?)
     }
 
     /// Reads advisories of the user's own from a file, or from the `*.json` files of a folder, in place of

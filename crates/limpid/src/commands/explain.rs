@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use limpid_model::{Explanation, Occurrence, Report};
+use limpid_index::Kernels;
+use limpid_model::{Explanation, Occurrence, PackageClass, Report};
 use limpid_report::terminal::printable;
 use limpid_store::{AdvisoryRecord, Store as _};
 
@@ -14,7 +15,8 @@ use crate::session::{Session, print};
 
 pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
     let session = Session::open(global)?;
-    let report = session.report(&command.image, command.moment.as_of)?;
+    // Who asks for one vulnerability by its name is told all of it.
+    let report = session.report(&command.image, command.moment.as_of, Kernels::Show)?;
     let asked = Asked::new(&session.store, command.moment.as_of)?;
     let at = asked.moment().revision;
     let records = session.store.advisories(&command.id, at)?;
@@ -49,6 +51,13 @@ pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
                 "  package     {} of {}, listed in {}",
                 facts.arch, package.context, package.path
             );
+            if package.class != PackageClass::Ordinary {
+                let class = package.class.name();
+                let _ = writeln!(
+                    text,
+                    "  class       {class}: no code that a container runs, so reports only count it, see --kernel"
+                );
+            }
             let _ = writeln!(text, "  source      {} {}", facts.source_name, facts.source_version);
             let _ = writeln!(text, "  layer       {} {}", package.layer + 1, layer.digest);
             let command = if layer.command.is_empty() { "not recorded" } else { &layer.command };

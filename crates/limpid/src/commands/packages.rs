@@ -1,5 +1,6 @@
 //! `limpid packages`
 
+use limpid_index::Kernels;
 use limpid_model::Report;
 
 use crate::arguments::{Global, PackageFormat, Packages};
@@ -17,7 +18,13 @@ pub(crate) fn run(global: &Global, command: &Packages) -> Result<Exit, Error> {
     let for_programs = command.format == PackageFormat::Json;
     images::run(
         &session,
-        &Plan { images: &command.images, for_programs, update: false, as_of: None },
+        &Plan {
+            images: &command.images,
+            for_programs,
+            update: false,
+            as_of: None,
+            kernels: Kernels::ByImage,
+        },
         command,
     )
 }

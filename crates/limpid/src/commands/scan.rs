@@ -12,7 +12,13 @@ pub(crate) fn run(global: &Global, command: &Scan) -> Result<Exit, Error> {
     let for_programs = command.format == ReportFormat::Json;
     images::run(
         &session,
-        &Plan { images: &command.images, for_programs, update: true, as_of: command.moment.as_of },
+        &Plan {
+            images: &command.images,
+            for_programs,
+            update: true,
+            as_of: command.moment.as_of,
+            kernels: command.kernel.kernels(),
+        },
         command,
     )
 }

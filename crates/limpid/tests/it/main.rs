@@ -9,6 +9,7 @@ mod errors;
 mod faults;
 mod feeds;
 mod interrupt;
+mod kernels;
 mod many;
 mod owner;
 mod packages;
