@@ -303,8 +303,8 @@ fn ghost_is_fixed_where_its_notice_says() {
 
 /// apk's order for the versions that recipes may have: numbers, a letter, suffixes, the revision. Written from
 /// Alpine's rules for `pkgver`, apart from Limpid's own.
-const ALPINE: &str = r"
-import collections, json, re, sys
+pub(crate) const APK_ORDER: &str = r"
+import re
 SUFFIXES = ['alpha', 'beta', 'pre', 'rc', '', 'cvs', 'svn', 'git', 'hg', 'p']
 def parts(version):
     m = re.fullmatch(r'([0-9]+(?:\.[0-9]+)*)([a-z]?)((?:_[a-z]+[0-9]*)*)(?:-r([0-9]+))?', version)
@@ -324,6 +324,11 @@ def less(a, b):
     if len(na) != len(nb):
         return len(na) < len(nb)
     return (la, sa, ra) < (lb, sb, rb)
+";
+
+/// Of each package's fixes the last that its version is before.
+const ALPINE: &str = r"
+import collections, json, re, sys
 said = collections.defaultdict(lambda: collections.defaultdict(list))
 for path in sys.argv[1:]:
     for package in json.load(open(path))['packages']:
@@ -366,6 +371,7 @@ fn middle_versions(documents: &[PathBuf]) -> String {
 fn alpines_agree_with_secdb_finding_for_finding() {
     let context = Context::new();
     let Some((corpus, mirror, upstream)) = data(&context) else { return };
+    let program = [APK_ORDER, ALPINE].concat();
     let documents = |branch: &str| {
         let folder = mirror.join("secdb.alpinelinux.org").join(branch);
         [folder.join("main.json"), folder.join("community.json")]
@@ -377,12 +383,12 @@ fn alpines_agree_with_secdb_finding_for_finding() {
             .file("lib/apk/db/installed", middle_versions(&documents(branch)));
         ImageBuilder::new().layer("ADD", &layer).oci_layout(&context.path().join(branch), Encoding::Zstd);
         let image = format!("oci:{branch}");
-        let Some(expected) = independent(&context, &image, ALPINE, &documents(branch)) else { return };
+        let Some(expected) = independent(&context, &image, &program, &documents(branch)) else { return };
         assert_same(&scan(&context, &upstream, &image), &expected, branch);
         assert!(expected.len() > 500, "{branch}: only {} findings", expected.len());
     }
     let Some(image) = fixture(&corpus, "fx-alpine37") else { return };
-    let Some(expected) = independent(&context, &image, ALPINE, &documents("v3.7")) else { return };
+    let Some(expected) = independent(&context, &image, &program, &documents("v3.7")) else { return };
     assert_same(&scan(&context, &upstream, &image), &expected, "fx-alpine37");
     assert!(!expected.is_empty());
 }

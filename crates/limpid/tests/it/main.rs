@@ -10,6 +10,7 @@ mod faults;
 mod feeds;
 mod interrupt;
 mod kernels;
+mod known;
 mod many;
 mod owner;
 mod packages;
