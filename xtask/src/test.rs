@@ -50,6 +50,7 @@ const FEEDS: &[(&str, &str)] = &[
     ("debian", "security-tracker.debian.org/tracker/data/json"),
     ("alpine", "secdb.alpinelinux.org/v3.20/main.json"),
     ("ubuntu-osv", "security-metadata.canonical.com/osv/osv-all.tar.xz"),
+    ("redhat-vex", "security.access.redhat.com/data/csaf/v2/vex-feed/changes.csv"),
     ("git:debian-elts", "codeload.github.com/captn3m0/debian-elts-advisories/tar.gz/refs/heads/main"),
     ("redhat-vex", "security.access.redhat.com/data/csaf/v2/vex-feed/changes.csv"),
     ("redhat-other", "security.access.redhat.com/data/metrics/repository-to-cpe.json"),

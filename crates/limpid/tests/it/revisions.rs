@@ -1,11 +1,16 @@
 //! Two revisions of the feeds: what an update writes, what it reports, and both worlds afterwards.
+//!
+//! Of Ubuntu's records one edit makes another priority. The record has one, and each package may have its own. A
+//! package's own counts, and a row says so only where it differs from the record's: so a new priority of a record
+//! is one change of that advisory and not one of each of its packages, while a package whose own priority no longer
+//! differs, or differs anew, is a change of that package.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use limpid_testkit::{Encoding, feeds_mirror, require_or_skip, shared};
+use limpid_testkit::{Encoding, ImageBuilder, Layer, dpkg_status, feeds_mirror, require_or_skip, shared};
 use serde_json::Value;
 
 use crate::{Context, two_layers};
@@ -115,21 +120,27 @@ fn debian(code_name: &str) -> String {
     format!("debian:{release}")
 }
 
+/// Copies parts of the mirror to the folder `one`, and edits them to be `two`.
+fn two_revisions(context: &Context, shared: &Path, mirror: &Path, parts: &[&str]) -> PathBuf {
+    let (one, two) = (context.path().join("one"), context.path().join("two"));
+    for part in parts {
+        let copy = one.join(part);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        assert!(Command::new("cp").arg("-r").arg(mirror.join(part)).arg(copy).status().unwrap().success());
+    }
+    let revised =
+        Command::new("python3").arg(shared.join("feeds/revise.py")).arg(&one).arg(&two).output().unwrap();
+    assert!(revised.status.success(), "{}", String::from_utf8_lossy(&revised.stderr));
+    two
+}
+
 #[test]
 fn an_update_of_real_feeds_writes_exactly_what_was_edited() {
     let found = shared().zip(feeds_mirror());
     let Some((shared, mirror)) = require_or_skip(found, "the feeds' data") else { return };
     let context = Context::new();
-    let one = context.path().join("one");
-    fs::create_dir(&one).unwrap();
-    for host in ["security-tracker.debian.org", "secdb.alpinelinux.org"] {
-        let copied = Command::new("cp").arg("-r").arg(mirror.join(host)).arg(&one).status().unwrap();
-        assert!(copied.success());
-    }
-    let two = context.path().join("two");
-    let revised =
-        Command::new("python3").arg(shared.join("feeds/revise.py")).arg(&one).arg(&two).output().unwrap();
-    assert!(revised.status.success(), "{}", String::from_utf8_lossy(&revised.stderr));
+    let parts = ["security-tracker.debian.org", "secdb.alpinelinux.org"];
+    let two = two_revisions(&context, &shared, &mirror, &parts);
     let update = |mirror: &str| {
         context.ok(&[
             "--feeds-mirror",
@@ -163,4 +174,76 @@ fn an_update_of_real_feeds_writes_exactly_what_was_edited() {
     update("two");
     let status = context.ok(&["feeds", "status"]);
     assert_eq!(changes(&context, 2 * documents), Vec::<Value>::new(), "{status}");
+}
+
+/// Kind, advisory, package, release and channel of every change that the script's edits come to.
+fn expected_changes(folder: &Path) -> BTreeSet<[String; 5]> {
+    let program = include_str!("revisions.py");
+    let mut python = Command::new("python3");
+    let output = python.args(["-c", program, "one", "two"]).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = |row: &Value| [0, 1, 2, 3, 4].map(|column| row[column].as_str().unwrap().to_owned());
+    rows.as_array().unwrap().iter().map(row).collect()
+}
+
+#[test]
+fn updates_of_ubuntu_and_red_hat_write_exactly_what_was_edited_and_both_worlds_stay() {
+    let found = shared().zip(feeds_mirror());
+    let Some((shared, mirror)) = require_or_skip(found, "the feeds' data") else { return };
+    let context = Context::new();
+    let parts = [
+        "security-metadata.canonical.com/osv",
+        // The script reads the records here and writes them there.
+        "storage.googleapis.com/osv-vulnerabilities/Ubuntu/all.zip",
+        "security.access.redhat.com",
+    ];
+    two_revisions(&context, &shared, &mirror, &parts);
+    let expected = expected_changes(context.path());
+    assert!(expected.len() > 1000, "the script edited only {} places", expected.len());
+    let update = |mirror: &str| {
+        context.ok(&["--feeds-mirror", mirror, "--no-enrich", "feeds", "update", "ubuntu:22.04", "rhel:9"])
+    };
+    // Packages of one release that the edits name, all of them old.
+    let edited: BTreeSet<&str> = expected
+        .iter()
+        .filter(|change| change[3] == "ubuntu:22.04")
+        .map(|change| change[2].as_str())
+        .collect();
+    let packages: Vec<(&str, &str, &str)> = edited.into_iter().map(|name| (name, "0.1-1", "")).collect();
+    let layer = Layer::new()
+        .file("etc/os-release", "ID=ubuntu\nVERSION_ID=\"22.04\"\n")
+        .file("var/lib/dpkg/status", dpkg_status(&packages));
+    ImageBuilder::new().layer("ADD", &layer).oci_layout(&context.path().join("image"), Encoding::Gzip);
+    let scan = |more: &[&str]| {
+        let mut arguments = vec!["--offline", "scan", "--no-enrich", "--format", "json", "oci:image"];
+        arguments.extend(more);
+        context.ok(&arguments)
+    };
+    update("one");
+    // One revision for the records, one for the documents, one for the map of repositories.
+    let documents = 3;
+    let before = scan(&[]);
+    update("two");
+    let after = scan(&[]);
+    let told = || -> BTreeSet<[String; 5]> {
+        let keys = ["kind", "advisory", "package", "release", "channel"];
+        let changes = changes(&context, documents);
+        changes.iter().map(|change| keys.map(|key| change[key].as_str().unwrap().to_owned())).collect()
+    };
+    let (missed, invented): (Vec<_>, Vec<_>) = {
+        let told = told();
+        (expected.difference(&told).cloned().collect(), told.difference(&expected).cloned().collect())
+    };
+    assert!(missed.is_empty() && invented.is_empty(), "missed {missed:?}\ninvented {invented:?}");
+    let findings = |text: &str| serde_json::from_str::<Value>(text).unwrap()["findings"].clone();
+    let past = scan(&["--as-of", &format!("revision:{documents}")]);
+    assert_eq!(past, scan(&["--as-of", &format!("revision:{documents}")]));
+    assert_eq!(findings(&past), findings(&before));
+    assert_ne!(findings(&past), findings(&after));
+    assert_eq!(after, scan(&[]));
+    // The same once more changes nothing.
+    update("two");
+    assert_eq!(told(), expected);
+    assert_eq!(after, scan(&[]));
 }
