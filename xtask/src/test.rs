@@ -52,7 +52,6 @@ const FEEDS: &[(&str, &str)] = &[
     ("ubuntu-osv", "security-metadata.canonical.com/osv/osv-all.tar.xz"),
     ("redhat-vex", "security.access.redhat.com/data/csaf/v2/vex-feed/changes.csv"),
     ("git:debian-elts", "codeload.github.com/captn3m0/debian-elts-advisories/tar.gz/refs/heads/main"),
-    ("redhat-vex", "security.access.redhat.com/data/csaf/v2/vex-feed/changes.csv"),
     ("redhat-other", "security.access.redhat.com/data/metrics/repository-to-cpe.json"),
     // Oracle, Amazon, Rocky and AlmaLinux.
     ("raw", "linux.oracle.com/security/oval/com.oracle.elsa-all.xml.bz2"),
