@@ -116,7 +116,8 @@ fn advisory(entry: &Entry<'_>) -> Option<Advisory> {
     let mut weaknesses: Vec<String> = entry.cwes.iter().map(|cwe| cwe.to_string()).collect();
     weaknesses.sort();
     weaknesses.dedup();
-    let links = entry.notes.split([';', ' ']).map(str::trim).filter(|note| note.starts_with("http"));
+    let notes = entry.notes.split([';', ' ']);
+    let notes = notes.map(|note| note.trim().trim_end_matches(',')).filter(|note| note.starts_with("http"));
     Some(Advisory {
         id: entry.cve_id.to_string(),
         details: AdvisoryDetails {
@@ -128,7 +129,7 @@ fn advisory(entry: &Entry<'_>) -> Option<Advisory> {
                 by_ransomware: entry.known_ransomware_campaign_use == "Known",
                 action: entry.required_action.to_string(),
             }),
-            links: links.map(str::to_owned).collect(),
+            links: notes.map(str::to_owned).collect(),
             published: entry.date_added.to_string(),
             ..AdvisoryDetails::default()
         },
@@ -156,7 +157,7 @@ mod tests {
             r#"{"title":"t","dateReleased":"2025-08-25T17:04:19.9796Z","count":3,"vulnerabilities":[
             {"cveID":"CVE-2021-44228","dateAdded":"2021-12-10","dueDate":"2021-12-24","requiredAction":"Patch.",
              "shortDescription":"d","knownRansomwareCampaignUse":"Known","cwes":["CWE-502","CWE-20"],
-             "notes":"see https:\/\/a.example\/x ; https://b.example/y"},
+             "notes":"see https:\/\/a.example\/x, ; https://b.example/y"},
             {"cveID":"none","dateAdded":"2021-12-10"}, {"cveID":7}]}"#,
         )
         .unwrap();

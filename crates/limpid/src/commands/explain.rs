@@ -143,9 +143,6 @@ fn verdict(text: &mut String, explanation: &Explanation, name: &str) {
     };
     let _ = writeln!(text, "  {name:<11} {answer} ({}), severity {}", verdict.state, verdict.severity);
     let _ = writeln!(text, "    says      {}: {}", verdict.feed, verdict.state_word);
-    if !verdict.notice.is_empty() {
-        let _ = writeln!(text, "    notice    {}", verdict.notice);
-    }
     let _ = writeln!(text, "    rule      {}, matched as {}", explanation.rule, explanation.matched_name);
     let _ = writeln!(text, "    compared  {}", explanation.comparison);
     if !verdict.channel.is_empty() {
