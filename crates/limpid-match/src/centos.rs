@@ -45,7 +45,7 @@ impl Rules for CentOs {
 
     fn judge_all(&self, subject: &Subject<'_>, statements: &[Statement<'_>]) -> Vec<Explanation> {
         let major = subject.context.release.strip_prefix("centos:").unwrap_or_default();
-        let basis = "by Red Hat's data, an approximation";
-        redhat::judge_all("centos", major, subject.package, &Products::default(), basis, statements)
+        let basis = |_: &str| "by Red Hat's data, an approximation".to_owned();
+        redhat::judge_all("centos", major, subject.package, &Products::default(), &basis, statements)
     }
 }

@@ -28,7 +28,8 @@ const STREAMS: &[&str] = &[
 /// The products that a context's repositories serve.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Products {
-    cpes: BTreeSet<String>,
+    /// Each with the repositories that serve it.
+    cpes: BTreeMap<String, BTreeSet<String>>,
     /// Repositories whose products are not known.
     unknown: Vec<String>,
     /// Whether the image names any repository.
@@ -42,9 +43,11 @@ impl Products {
         let mut products = Self { is_named: !context.repositories.is_empty(), ..Self::default() };
         for repository in &context.repositories {
             if repository.starts_with("cpe:/") {
-                products.cpes.insert(repository.clone());
+                products.cpes.entry(repository.clone()).or_default().insert(repository.clone());
             } else if let Some(cpes) = map.get(repository) {
-                products.cpes.extend(cpes.iter().cloned());
+                for cpe in cpes {
+                    products.cpes.entry(cpe.clone()).or_default().insert(repository.clone());
+                }
             } else {
                 products.unknown.push(repository.clone());
             }
@@ -60,18 +63,19 @@ impl Products {
         if is_extended || (is_main && self.is_guessed()) {
             return true;
         }
-        self.cpes.iter().any(|cpe| {
-            let served = split(cpe);
-            if is_main && served.product == said.product && major_of(served.version) == major {
-                return is_prefix(said.rest, served.rest);
-            }
-            is_prefix(said.whole, served.whole)
-        })
+        self.cpes.keys().any(|served| is_served(&said, &split(served), major))
+    }
+
+    /// The repositories that serve the product `cpe`, sorted.
+    fn repositories_of(&self, cpe: &str, major: &str) -> BTreeSet<&str> {
+        let said = split(cpe);
+        let serving = self.cpes.iter().filter(|(served, _)| is_served(&said, &split(served), major));
+        serving.flat_map(|(_, repositories)| repositories).map(String::as_str).collect()
     }
 
     /// The minor release that a support stream in use is of (2 for `rhel_eus:9.2`), the highest of several.
     pub(crate) fn stream_minor(&self, major: &str) -> Option<u32> {
-        let minors = self.cpes.iter().filter_map(|cpe| {
+        let minors = self.cpes.keys().filter_map(|cpe| {
             let served = split(cpe);
             let (of, minor) = served.version.split_once('.')?;
             (STREAMS.contains(&served.product) && of == major).then(|| minor.parse().ok()).flatten()
@@ -82,7 +86,7 @@ impl Products {
     /// Whether `cpe` is a main product of the release.
     pub(crate) fn is_main(cpe: &str, major: &str) -> bool {
         let said = split(cpe);
-        said.product == "enterprise_linux" && major_of(said.version) == major
+        said.product == MAIN_PRODUCT && major_of(said.version) == major
     }
 
     /// Whether the main products of the release are taken for want of better knowledge.
@@ -90,8 +94,20 @@ impl Products {
         self.cpes.is_empty() || !self.unknown.is_empty()
     }
 
-    /// What the products rest on, for the evidence.
-    pub(crate) fn basis(&self) -> String {
+    /// Why what is said of the product `cpe` holds here, for the evidence.
+    pub(crate) fn basis(&self, cpe: &str, major: &str) -> String {
+        let serving = self.repositories_of(cpe, major);
+        if !serving.is_empty() {
+            let named: Vec<&str> = serving.iter().copied().take(REPOSITORIES_NAMED).collect();
+            let more = match serving.len() - named.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            return format!("which the image has from {}{more}", named.join(", "));
+        }
+        if split(cpe).product == "rhel_els" {
+            return "which goes on after the release's own support".to_owned();
+        }
         match (self.is_named, self.unknown.first()) {
             (false, _) => {
                 "the image names no repositories, so the release's main products are taken".to_owned()
@@ -99,9 +115,26 @@ impl Products {
             (true, Some(unknown)) => format!(
                 "the products of repository {unknown} are not known, so the release's main products are taken too"
             ),
-            (true, None) => "a product of the image's repositories".to_owned(),
+            (true, None) => {
+                "the release itself, whose word of that time holds for the image's support stream".to_owned()
+            }
         }
     }
+}
+
+/// The release itself, as CPEs call it.
+const MAIN_PRODUCT: &str = "enterprise_linux";
+
+/// The evidence names no more repositories than these for one product.
+const REPOSITORIES_NAMED: usize = 3;
+
+/// Whether what is said of one product holds for another that a repository serves.
+fn is_served(said: &Cpe<'_>, served: &Cpe<'_>, major: &str) -> bool {
+    let is_main = said.product == MAIN_PRODUCT && major_of(said.version) == major;
+    if is_main && served.product == said.product && major_of(served.version) == major {
+        return is_prefix(said.rest, served.rest);
+    }
+    is_prefix(said.whole, served.whole)
 }
 
 struct Cpe<'a> {
@@ -175,6 +208,21 @@ mod tests {
     }
 
     #[test]
+    fn the_evidence_names_the_repositories_that_serve_the_product() {
+        let both = products(&["baseos", "appstream", "nobody-knows"]);
+        let basis = |cpe: &str| both.basis(cpe, "9");
+        assert_eq!(
+            basis("cpe:/a:redhat:enterprise_linux:9::appstream"),
+            "which the image has from appstream"
+        );
+        assert_eq!(basis("cpe:/o:redhat:enterprise_linux:9"), "which the image has from appstream, baseos");
+        assert!(basis("cpe:/a:redhat:enterprise_linux:9::crb").contains("nobody-knows are not known"));
+        let stream = products(&["eus"]).basis("cpe:/o:redhat:enterprise_linux:9", "9");
+        assert!(stream.contains("the image's support stream"), "{stream}");
+        assert!(basis("cpe:/o:redhat:rhel_els:9").contains("after the release's own support"));
+    }
+
+    #[test]
     fn without_knowledge_the_main_products_are_taken() {
         for unknown in [products(&[]), products(&["nobody-knows"])] {
             assert!(unknown.include("cpe:/a:redhat:enterprise_linux:9::crb", "9"));
@@ -183,7 +231,8 @@ mod tests {
             assert!(!unknown.include("cpe:/a:redhat:openshift:4", "9"));
             assert!(unknown.include("cpe:/o:redhat:rhel_els:7", "7"));
             assert!(!unknown.include("cpe:/o:redhat:rhel_els:7", "9"));
-            assert!(unknown.basis().contains("main products"));
+            let basis = unknown.basis("cpe:/o:redhat:enterprise_linux:9", "9");
+            assert!(basis.contains("main products"), "{basis}");
         }
     }
 }

@@ -54,7 +54,8 @@ impl Rules for RedHat {
 
     fn judge_all(&self, subject: &Subject<'_>, statements: &[Statement<'_>]) -> Vec<Explanation> {
         let major = subject.context.release.strip_prefix("rhel:").unwrap_or_default();
-        judge_all("rhel", major, subject.package, subject.products, &subject.products.basis(), statements)
+        let basis = |cpe: &str| subject.products.basis(cpe, major);
+        judge_all("rhel", major, subject.package, subject.products, &basis, statements)
     }
 }
 
@@ -69,7 +70,7 @@ pub(crate) fn judge_all(
     major: &str,
     package: &Package,
     products: &Products,
-    basis: &str,
+    basis: &dyn Fn(&str) -> String,
     statements: &[Statement<'_>],
 ) -> Vec<Explanation> {
     let mut by_advisory: BTreeMap<(&str, &str), Vec<(&Statement<'_>, Explanation)>> = BTreeMap::new();
@@ -80,7 +81,7 @@ pub(crate) fn judge_all(
         if !cpe.is_empty() && !is_included() {
             continue;
         }
-        let note = if cpe.is_empty() { String::new() } else { format!("product {cpe}, {basis}") };
+        let note = if cpe.is_empty() { String::new() } else { format!("product {cpe}, {}", basis(cpe)) };
         if let Some(explanation) = rpm::judge(distribution, package, statement, &note) {
             by_advisory
                 .entry((statement.feed, statement.advisory))

@@ -1,6 +1,6 @@
 //! What the rules of all rpm distributions share.
 
-use limpid_model::{Affected, Explanation, Package, PackageFact, PackageKind};
+use limpid_model::{Affected, Explanation, Package, PackageFact, PackageKind, VerdictState};
 use limpid_version::Scheme;
 
 use crate::{Statement, judge};
@@ -40,7 +40,32 @@ pub(crate) fn judge(
         rule.push_str("; ");
         rule.push_str(note);
     }
-    Some(judge::explain(rule, Scheme::Rpm, &installed, name, statement))
+    let mut explanation = judge::explain(rule, Scheme::Rpm, &installed, name, statement);
+    if explanation.verdict.state == VerdictState::Fixable && is_same_module_build(&installed, &affected.fixed)
+    {
+        explanation.verdict.state = VerdictState::FixedAlready;
+        explanation.comparison =
+            format!("{installed} is of the same build of the module as {}, which fixes it", affected.fixed);
+    }
+    Some(explanation)
+}
+
+/// Whether two modular builds differ in their module's context alone. A build of a module is made once for each
+/// combination of what it needs (perl 5.26, 5.30, ...); the last part of the release is the hash of that, and no order.
+fn is_same_module_build(a: &str, b: &str) -> bool {
+    let without_context = |version: &str| {
+        let at = version.find(".module+").or_else(|| version.find(".module_"))?;
+        // `.module+el8.6.0+23193+83e23a7a.1`
+        let (head, tail) = version.split_at_checked(at + ".module+".len())?;
+        let mut parts = tail.splitn(3, '+');
+        let (platform, build, context) = (parts.next()?, parts.next()?, parts.next()?);
+        let rest = context.find('.').and_then(|at| context.get(at..)).unwrap_or_default();
+        Some(format!("{head}{platform}+{build}{rest}"))
+    };
+    match (without_context(a), without_context(b)) {
+        (Some(a), Some(b)) => Scheme::Rpm.compare(&a, &b).is_eq(),
+        _ => false,
+    }
 }
 
 /// rpm writes a source package's name without its epoch, which in practice is that of what was built from it.
@@ -144,6 +169,23 @@ pub(crate) mod tests {
         let source = Affected { package_kind: PackageKind::Source, ..fixed("bind", "32:9.16.23-1.el9") };
         assert_eq!(state(&bind, &source), Some(VerdictState::FixedAlready));
         assert_eq!(state(&bind, &Affected { package: "bind-utils".into(), ..source }), None);
+    }
+
+    #[test]
+    fn contexts_of_a_modules_build_are_no_order() {
+        let same = is_same_module_build;
+        let build = |text: &str| format!("1:0.78-{text}");
+        let (one, other) = ("12.module+el8.10.0+23147+df114ff4", "12.module+el8.10.0+23147+95b68fad");
+        assert!(same(&build(one), &build(other)));
+        assert!(same("18-1.module_el8.5.0+2632+14ced695", "0:18-1.module_el8.5.0+2632+ffffffff"));
+        assert!(!same(&build(one), &build("12.module+el8.10.0+23148+95b68fad")));
+        assert!(!same(&build(one), &build("11.module+el8.10.0+23147+95b68fad")));
+        assert!(!same("1-11.module+el8.6.0+23193+83e23a7a", "1-11.module+el8.6.0+23193+53aa8c2a.1"));
+        assert!(!same("1-1.el8", "1-1.el8"));
+        let label = [(PackageFact::Module, "perl-FCGI:0.78:8100020250602092527:df114ff4")];
+        let installed = package("perl-FCGI", &build(one), "x86_64", &label);
+        let said = Affected { module: "perl-FCGI:0.78".into(), ..fixed("perl-FCGI", &build(other)) };
+        assert_eq!(state(&installed, &said), Some(VerdictState::FixedAlready));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod known;
 mod many;
 mod owner;
 mod packages;
+mod redhat;
 mod references;
 mod registry;
 mod revisions;
