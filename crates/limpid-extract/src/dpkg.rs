@@ -151,7 +151,10 @@ pub(crate) fn read(content: &[u8], shape: &Shape) -> Result<Extracted, ExtractEr
         }
     }
     if !recognised {
-        return Err(ExtractError::Unrecognised("a dpkg database: no stanza in it names a package"));
+        return Err(ExtractError::Unrecognised(match shape.kind {
+            PackageType::Opkg => "an opkg database: no stanza in it names a package",
+            _ => "a dpkg database: no stanza in it names a package",
+        }));
     }
     let mut packages: Vec<Package> = packages.into_values().flatten().collect();
     packages.sort_unstable();

@@ -52,7 +52,7 @@ impl Extractor for PacmanDescription {
         };
         let (Some(name), Some(version)) = (first("%NAME%"), first("%VERSION%")) else {
             return Err(ExtractError::Unrecognised(
-                "pacman's description of a package: name or version lacks",
+                "pacman's description of a package: it has no name or no version",
             ));
         };
         let package = Package {

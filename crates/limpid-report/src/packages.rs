@@ -28,9 +28,12 @@ pub fn packages_table(report: &Report, style: Style) -> String {
             package.path.clone(),
         ]);
     }
-    text.push_str(&columns.render(style, |_, _, _| None));
+    if !report.packages.is_empty() {
+        text.push_str(&columns.render(style, |_, _, _| None));
+        text.push('\n');
+    }
     text.push_str(&format!(
-        "\n{}.\n\n",
+        "{}.\n\n",
         crate::summary::plural(
             u64::try_from(report.packages.len()).unwrap_or(u64::MAX),
             "package",

@@ -334,3 +334,61 @@ fn repositories_of_every_layer_count_for_all_rpm_packages() {
     assert_eq!(coverage["distribution"]["id"], "rhel");
     assert_eq!(coverage["unreadable"], serde_json::json!([]));
 }
+
+/// Every kind of database, damaged each in its own way: what is there instead, and what the report says of it.
+fn damaged_databases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let zstd_cut = {
+        let mut bytes = Encoding::Zstd.encode(b"{\"jsonwall\":\"1.0\",\"schema\":\"1.0\",\"count\":1}\n");
+        bytes.truncate(bytes.len() / 2);
+        bytes
+    };
+    vec![
+        ("var/lib/dpkg/status.d/cut", b"Package: \xff\xfe\n".to_vec(), "no valid package name"),
+        ("lib/apk/db/installed", b"\x1f\x8b\x08\x00 no text".to_vec(), "no record"),
+        ("usr/lib/opkg/status", b"<html>404</html>\n".to_vec(), "an opkg database"),
+        ("var/lib/chisel/manifest.wall", zstd_cut, "zstd"),
+        ("var/lib/pacman/local/broken-1-1/desc", b"%NAME%\n\n%VERSION%\n".to_vec(), ""),
+        ("var/db/pkg/dev-libs/broken-1/PF", b"\0\0\0\0".to_vec(), "portage"),
+        ("var/lib/rpm/rpmdb.sqlite", b"SQLite format 3\0 and then nothing".to_vec(), ""),
+        (
+            "usr/lib/sysimage/rpm/Packages.db",
+            b"RpmP\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(),
+            "",
+        ),
+        ("usr/share/rpm/Packages", vec![0xff; 4096], ""),
+        ("var/lib/rpmmanifest/container-manifest-2", b"one column\n".to_vec(), ""),
+        ("var/lib/dnf/history.sqlite", b"SQLite format 3\0".to_vec(), ""),
+        ("usr/lib/sysimage/libdnf5/nevras.toml", b"[nevras\n".to_vec(), ""),
+        ("root/buildinfo/content_manifests/x-1-1.json", b"{\"content_sets\": [".to_vec(), ""),
+    ]
+}
+
+#[test]
+fn a_damaged_database_of_any_kind_costs_itself_and_is_named() {
+    let context = Context::new();
+    let damaged = damaged_databases();
+    let sound = Layer::new()
+        .file("etc/os-release", BOOKWORM)
+        .file("var/lib/dpkg/status", dpkg_status(&[("bash", "5.2.15-2", ""), ("zlib1g", "1.2", "zlib")]));
+    let harm = damaged.iter().fold(Layer::new(), |layer, (path, bytes, _)| layer.file(path, bytes));
+    let image = ImageBuilder::new().layer("sound", &sound).layer("harm", &harm);
+    image.oci_layout(&context.path().join("image"), Encoding::Gzip);
+    assert_eq!(packages(&context, "oci:image"), ["deb bash 5.2.15-2 bash", "deb zlib1g 1.2 zlib"]);
+    let coverage = coverage(&context, "oci:image");
+    assert_ne!(coverage["answer"], "complete");
+    let problems = coverage["unreadable"].as_array().unwrap();
+    for (path, _, reason) in &damaged {
+        let said: Vec<&str> = problems
+            .iter()
+            .filter(|problem| problem["path"] == *path && problem["layer"].is_string())
+            .map(|problem| problem["reason"].as_str().unwrap())
+            .collect();
+        assert!(said.iter().any(|said| said.contains(reason) && said.len() < 400), "{path}: {said:?}");
+    }
+    assert_eq!(problems.len(), damaged.len(), "{problems:#?}");
+    // People read it too, each in its layer.
+    let text = context.ok(&["packages", "--offline", "--quiet", "oci:image"]);
+    for (path, ..) in &damaged {
+        assert!(text.contains(&format!("unreadable    layer 2 {path}: ")), "{path}: {text}");
+    }
+}
