@@ -3,7 +3,15 @@
 //! Source of the format: <https://ossf.github.io/osv-schema/>. Read are `id`, `aliases`, `summary`, `details`,
 //! `published`, `modified`, `withdrawn`, `severity`, `references` and of `affected` the package, ranges of type
 //! `ECOSYSTEM`, and two words in `database_specific`: `severity` (of the record or of one `affected`) and `state`
-//! (`not-affected`). Left out: `versions`, and ranges of other types.
+//! (`not-affected`). A record without `affected` speaks of the vulnerability itself, wherever a distribution's feed
+//! finds it.
+//!
+//! An ecosystem is OSV's (`Debian:12`, `Rocky Linux:9`), or a release as Limpid writes it (`amzn:2023`). Entries for
+//! others, as in records that speak of languages' packages too, are left out and counted. A name is the source
+//! package's; rpm distributions' advisories speak of binary packages, so there it is either's.
+//!
+//! Left out: `versions`, and ranges of other types. A range that ends with `last_affected` or `limit` is refused: it
+//! names no version that fixes, and taking it as open would say more than its author did.
 
 use std::io::Read;
 
@@ -88,7 +96,24 @@ struct Range {
 struct Event {
     introduced: Option<String>,
     fixed: Option<String>,
+    last_affected: Option<String>,
+    limit: Option<String>,
 }
+
+/// What OSV calls the distributions, and what their os-release does. Releases may be written with either.
+const DISTRIBUTIONS: &[(&str, &str)] = &[
+    ("Debian", "debian"),
+    ("Ubuntu", "ubuntu"),
+    ("Alpine", "alpine"),
+    ("Red Hat", "rhel"),
+    ("CentOS", "centos"),
+    ("AlmaLinux", "almalinux"),
+    ("Rocky Linux", "rocky"),
+    ("Oracle Linux", "ol"),
+    ("Amazon Linux", "amzn"),
+];
+/// Those whose packages are debs or apks: advisories name the source package.
+const NAMED_BY_SOURCE: [&str; 3] = ["debian:", "ubuntu:", "alpine:"];
 
 /// The vectors that a record gives, sorted.
 fn cvss(scores: Vec<Score>) -> Vec<Cvss> {
@@ -103,7 +128,7 @@ impl Feed for Local {
     }
 
     fn parser_version(&self) -> u32 {
-        1
+        2
     }
 
     fn all_documents(&self) -> Vec<Document> {
@@ -136,7 +161,8 @@ impl Feed for Local {
         for record in records {
             emitter.record()?;
             if record.withdrawn.is_empty() {
-                let advisory = advisory(record).map_err(|reason| emitter.malformed(0, reason))?;
+                let (advisory, foreign) = advisory(record).map_err(|reason| emitter.malformed(0, reason))?;
+                (0..foreign).for_each(|_| emitter.skip("ecosystem is no release that Limpid judges"));
                 emitter.emit(advisory)?;
             } else {
                 emitter.skip("withdrawn");
@@ -146,14 +172,21 @@ impl Feed for Local {
     }
 }
 
-fn advisory(record: Osv) -> Result<Advisory, String> {
+/// The record as an advisory, and how many of its entries are for ecosystems that are not judged.
+fn advisory(record: Osv) -> Result<(Advisory, usize), String> {
+    if record.id.is_empty() {
+        return Err("a record has no id".to_owned());
+    }
     let severity = severity(&record.database_specific.severity)?;
-    let mut affected = Vec::new();
+    let (mut affected, mut foreign) = (Vec::new(), 0);
     for said in &record.affected {
-        affected.extend(affected_by(said)?);
+        match release(&said.package.ecosystem) {
+            Some((release, channel)) => affected.extend(affected_by(said, &release, &channel)?),
+            None => foreign += 1,
+        }
     }
     let description = if record.details.is_empty() { record.summary } else { record.details };
-    Ok(Advisory {
+    let advisory = Advisory {
         id: record.id,
         details: AdvisoryDetails {
             aliases: record.aliases,
@@ -169,7 +202,8 @@ fn advisory(record: Osv) -> Result<Advisory, String> {
             withdrawn: record.withdrawn,
         },
         affected,
-    })
+    };
+    Ok((advisory, foreign))
 }
 
 fn severity(word: &str) -> Result<Option<Severity>, String> {
@@ -179,14 +213,14 @@ fn severity(word: &str) -> Result<Option<Severity>, String> {
     word.parse().map(Some).map_err(|error| format!("{error}"))
 }
 
-fn affected_by(said: &OsvAffected) -> Result<Vec<Affected>, String> {
-    let (release, channel) = release(&said.package.ecosystem);
+/// What an entry says, one row for each range; for rpm distributions one of each kind of package.
+fn affected_by(said: &OsvAffected, release: &str, channel: &str) -> Result<Vec<Affected>, String> {
     let one = |state, introduced: &str, fixed: &str, word: &str| -> Result<Affected, String> {
         Ok(Affected {
             package: said.package.name.clone(),
             package_kind: PackageKind::Source,
-            release: release.clone(),
-            channel: channel.clone(),
+            release: release.to_owned(),
+            channel: channel.to_owned(),
             state,
             introduced: if introduced == "0" { String::new() } else { introduced.to_owned() },
             fixed: fixed.to_owned(),
@@ -196,43 +230,73 @@ fn affected_by(said: &OsvAffected) -> Result<Vec<Affected>, String> {
             ..Affected::default()
         })
     };
+    let mut rows = Vec::new();
     match said.database_specific.state.as_str() {
-        "" => {}
-        "not-affected" => return Ok(vec![one(AffectedState::NotAffected, "", "", "not-affected")?]),
+        "" => {
+            for range in said.ranges.iter().filter(|range| range.r#type == "ECOSYSTEM") {
+                for (introduced, fixed) in intervals(range).map_err(|reason| of(said, reason))? {
+                    rows.push(match fixed {
+                        Some(fixed) => {
+                            one(AffectedState::Fixed, introduced, fixed, &format!("fixed in {fixed}"))?
+                        }
+                        None => one(AffectedState::Open, introduced, "", "not fixed")?,
+                    });
+                }
+            }
+        }
+        "not-affected" => rows.push(one(AffectedState::NotAffected, "", "", "not-affected")?),
         other => return Err(format!("`{other}` is no state; only not-affected is")),
     }
-    let mut ranges = Vec::new();
-    for range in said.ranges.iter().filter(|range| range.r#type == "ECOSYSTEM") {
-        let mut introduced: Option<&str> = None;
-        for event in &range.events {
-            if let Some(version) = &event.introduced {
-                introduced = Some(version);
-            }
-            if let (Some(fixed), Some(from)) = (&event.fixed, introduced) {
-                ranges.push(one(AffectedState::Fixed, from, fixed, &format!("fixed in {fixed}"))?);
-                introduced = None;
-            }
-        }
-        if let Some(from) = introduced {
-            ranges.push(one(AffectedState::Open, from, "", "not fixed")?);
-        }
+    if rows.is_empty() {
+        return Err(of(said, "has no range of type ECOSYSTEM and no state"));
     }
-    if ranges.is_empty() {
-        return Err(format!("package {} has no range of type ECOSYSTEM and no state", said.package.name));
+    if !NAMED_BY_SOURCE.iter().any(|distribution| release.starts_with(distribution)) {
+        let binary = |row: &Affected| Affected { package_kind: PackageKind::Binary, ..row.clone() };
+        rows.extend(rows.iter().map(binary).collect::<Vec<_>>());
     }
-    Ok(ranges)
+    Ok(rows)
 }
 
-/// An OSV ecosystem (`Debian:7`, `Alpine:v3.18`, `Ubuntu:Pro:14.04:LTS`) as a release and channel.
-fn release(ecosystem: &str) -> (String, String) {
-    if let Some(of_ubuntu) = crate::ubuntu_osv::release(ecosystem, "") {
-        return of_ubuntu;
+fn of(said: &OsvAffected, reason: &str) -> String {
+    format!("package {} {reason}", said.package.name)
+}
+
+/// From which version on and up to which fix the range's versions are affected.
+fn intervals(range: &Range) -> Result<Vec<(&str, Option<&str>)>, &'static str> {
+    let mut intervals = Vec::new();
+    let mut introduced: Option<&str> = None;
+    for event in &range.events {
+        if event.last_affected.is_some() || event.limit.is_some() {
+            return Err("has a range that ends without a fix: say which version is `fixed`");
+        }
+        if let Some(version) = &event.introduced {
+            introduced = Some(version);
+        }
+        if let (Some(fixed), Some(from)) = (&event.fixed, introduced) {
+            intervals.push((from, Some(fixed.as_str())));
+            introduced = None;
+        }
     }
-    let release = match ecosystem.split_once(':') {
-        Some(("Alpine", version)) => format!("alpine:{}", version.trim_start_matches('v')),
-        _ => ecosystem.to_lowercase(),
+    intervals.extend(introduced.map(|from| (from, None)));
+    Ok(intervals)
+}
+
+/// An OSV ecosystem (`Debian:7`, `Alpine:v3.18`, `Ubuntu:Pro:14.04:LTS`, `Red Hat:enterprise_linux:9::baseos`) as a
+/// release and channel, if it is one of a distribution that is judged.
+fn release(ecosystem: &str) -> Option<(String, String)> {
+    if let Some(of_ubuntu) = crate::ubuntu_osv::release(ecosystem, "") {
+        return Some(of_ubuntu);
+    }
+    let (name, version) = ecosystem.split_once(':')?;
+    let is_meant = |(osv, id): &&(&str, &str)| name == *osv || name == *id;
+    let (_, id) = DISTRIBUTIONS.iter().find(is_meant)?;
+    let version = match *id {
+        "alpine" => version.trim_start_matches('v'),
+        // OSV writes a product there, as its CPE does.
+        "rhel" if name != *id => version.strip_prefix("enterprise_linux:")?.split(':').next()?,
+        _ => version,
     };
-    (release, String::new())
+    (!version.is_empty()).then(|| (format!("{id}:{version}"), String::new()))
 }
 
 #[cfg(test)]
@@ -284,9 +348,43 @@ mod tests {
         for text in [
             "{",
             r#"{"id":"A","database_specific":{"severity":"bad"}}"#,
+            r#"{"id":""}"#,
             r#"{"id":"A","affected":[{"package":{"ecosystem":"Debian:7","name":"a"}}]}"#,
+            r#"{"id":"A","affected":[{"package":{"ecosystem":"Debian:7","name":"a"},"database_specific":{"state":"fine"}}]}"#,
+            r#"{"id":"A","affected":[{"package":{"ecosystem":"Debian:7","name":"a"},"ranges":[{"type":"ECOSYSTEM",
+                "events":[{"introduced":"0"},{"last_affected":"1"}]}]}]}"#,
         ] {
             assert!(matches!(parse(text), Err(FeedError::Malformed { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn releases_are_written_as_osv_or_as_limpid_writes_them_and_others_are_counted() {
+        for (ecosystem, expected) in [
+            ("Debian:12", "debian:12"),
+            ("debian:sid", "debian:sid"),
+            ("Alpine:v3.20", "alpine:3.20"),
+            ("alpine:edge", "alpine:edge"),
+            ("AlmaLinux:9", "almalinux:9"),
+            ("Rocky Linux:9", "rocky:9"),
+            ("Red Hat:enterprise_linux:9::baseos", "rhel:9"),
+            ("rhel:9", "rhel:9"),
+            ("amzn:2023", "amzn:2023"),
+            ("Ubuntu:22.04:LTS", "ubuntu:22.04"),
+            ("ubuntu:22.04", "ubuntu:22.04"),
+        ] {
+            assert_eq!(release(ecosystem), Some((expected.to_owned(), String::new())), "{ecosystem}");
+        }
+        for other in ["npm", "PyPI", "Debian", "Debian:", "Red Hat:openshift:4.13::el9", "Debain:12", ""] {
+            assert_eq!(release(other), None, "{other}");
+        }
+        let (found, summary) = parse(
+            r#"{"id":"A","affected":[{"package":{"ecosystem":"npm","name":"a"},"versions":["1"]},
+              {"package":{"ecosystem":"Rocky Linux:9","name":"b"},"database_specific":{"state":"not-affected"}}]}"#,
+        )
+        .unwrap();
+        let kinds: Vec<PackageKind> = found[0].affected.iter().map(|row| row.package_kind).collect();
+        assert_eq!(kinds, [PackageKind::Source, PackageKind::Binary]);
+        assert_eq!(summary.skipped["ecosystem is no release that Limpid judges"], 1);
     }
 }

@@ -40,7 +40,11 @@ impl Vulnerabilities {
     /// The severity that counts for a verdict, and who says so.
     pub(crate) fn rate(&self, verdict: &Verdict) -> Rated {
         let known = self.by_id.get(&verdict.vulnerability).map(Vec::as_slice).unwrap_or_default();
-        let own = OwnWord { feed: &verdict.feed, severity: verdict.severity, word: &verdict.severity_word };
+        let own = OwnWord {
+            feed: &verdict.severity_feed,
+            severity: verdict.severity,
+            word: &verdict.severity_word,
+        };
         limpid_match::severity(own, &details(known)).0
     }
 

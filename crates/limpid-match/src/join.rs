@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use limpid_model::{Explanation, VerdictState};
+use limpid_model::{Explanation, Severity, Verdict, VerdictState};
 use limpid_version::Scheme;
 
 use crate::OPERATOR_FEED;
@@ -80,17 +80,35 @@ pub fn join(scheme: Scheme, explanations: Vec<Explanation>) -> Vec<(Explanation,
             key(a).cmp(&key(b)).then_with(|| a.verdict.cmp(&b.verdict))
         });
         let mut counting = counting.into_iter();
-        if let Some(first) = counting.next() {
-            joined.push((first, counting.chain(overruled).collect()));
+        if let Some(mut first) = counting.next() {
+            let others: Vec<Explanation> = counting.chain(overruled).collect();
+            lend_severity(&mut first.verdict, &others);
+            joined.push((first, others));
         }
     }
     joined
 }
 
+/// The operator who says which version fixes, and nothing of the severity, leaves the distribution's word for it
+/// standing.
+fn lend_severity(verdict: &mut Verdict, others: &[Explanation]) {
+    if verdict.feed != OPERATOR_FEED || verdict.severity != Severity::Unknown {
+        return;
+    }
+    let others = || others.iter().map(|explanation| &explanation.verdict);
+    let named = others().find(|other| other.severity != Severity::Unknown);
+    let published = || others().find(|other| other.feed != OPERATOR_FEED);
+    if let Some(lender) = named.or_else(published) {
+        verdict.severity = lender.severity;
+        verdict.severity_word.clone_from(&lender.severity_word);
+        verdict.severity_feed.clone_from(&lender.feed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use limpid_model::{AffectedState, Severity, Verdict};
+    use limpid_model::AffectedState;
 
     fn said(feed: &str, channel: &str, state: VerdictState, fixed: &str) -> Explanation {
         Explanation {
@@ -104,6 +122,7 @@ mod tests {
                 channel: channel.into(),
                 severity: Severity::Unknown,
                 severity_word: String::new(),
+                severity_feed: feed.into(),
                 state_word: String::new(),
             },
             rule: String::new(),
@@ -135,5 +154,24 @@ mod tests {
         let ela = |state| said("ela", "elts", state, "1");
         assert_eq!(counting(vec![ela(Fixable), dla.clone(), dsa.clone()]), (Fixable, "lts".into()));
         assert_eq!(counting(vec![dsa, dla, ela(FixedAlready)]), (FixedAlready, "elts".into()));
+    }
+
+    #[test]
+    fn the_operators_word_counts_and_leaves_the_severity_that_it_does_not_name() {
+        use VerdictState::{Fixable, NeverAffected};
+        let rated = |mut explanation: Explanation, severity, word: &str| {
+            (explanation.verdict.severity, explanation.verdict.severity_word) = (severity, word.to_owned());
+            explanation
+        };
+        let debian = rated(said("debian-tracker", "", Fixable, "2"), Severity::High, "high");
+        let counting = |own: Explanation| {
+            let verdict = join(Scheme::Dpkg, vec![debian.clone(), own]).remove(0).0.verdict;
+            (verdict.state, verdict.fixed, verdict.severity, verdict.severity_feed)
+        };
+        let of_debian = (Fixable, "1".to_owned(), Severity::High, "debian-tracker".to_owned());
+        assert_eq!(counting(said(OPERATOR_FEED, "", Fixable, "1")), of_debian);
+        let low = rated(said(OPERATOR_FEED, "", Fixable, "1"), Severity::Low, "low");
+        assert_eq!(counting(low).2, Severity::Low);
+        assert_eq!(counting(said(OPERATOR_FEED, "", NeverAffected, "")).0, NeverAffected);
     }
 }

@@ -54,6 +54,7 @@ pub(crate) fn explain(
             channel: affected.channel.clone(),
             severity,
             severity_word: severity_word.to_owned(),
+            severity_feed: statement.feed.to_owned(),
             state_word: affected.state_word.clone(),
             notice: affected.notice.clone(),
         },

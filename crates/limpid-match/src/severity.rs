@@ -67,8 +67,9 @@ pub fn severity(own: OwnWord<'_>, details: &[(&str, &AdvisoryDetails)]) -> (Rate
         own.severity,
         own.word,
     );
-    for (feed, said) in details.iter().filter(|(feed, _)| *feed == OPERATOR_FEED && own.feed != OPERATOR_FEED)
-    {
+    // Of the operator's words the one on the package counts before those on the vulnerability.
+    let is_rated_by_operator = own.feed == OPERATOR_FEED && own.severity != Severity::Unknown;
+    for (feed, said) in details.iter().filter(|(feed, _)| *feed == OPERATOR_FEED && !is_rated_by_operator) {
         word(Rank::Operator, feed, said.severity, &said.severity_word);
     }
     for (feed, said) in details {
@@ -85,10 +86,10 @@ pub fn severity(own: OwnWord<'_>, details: &[(&str, &AdvisoryDetails)]) -> (Rate
             ranked.push((rank(own.feed, feed, source), Some(version), rated));
         }
     }
-    // Of one rank the newer version first, of one version the higher score.
+    // Of one rank the newer version first, of one version the higher score, of words the worst.
     ranked.sort_by(|a, b| {
         let key = |(rank, version, rated): &(Rank, Option<CvssVersion>, Rated)| {
-            (*rank, Reverse(*version), Reverse(rated.score))
+            (*rank, Reverse(*version), Reverse(rated.score), Reverse(rated.severity))
         };
         key(a).cmp(&key(b)).then_with(|| a.2.cmp(&b.2))
     });
@@ -214,7 +215,14 @@ mod tests {
         let cve = details(&[("CISA-ADP", HIGH)]);
         let all = [("cve", &cve), (OPERATOR_FEED, &local)];
         assert_eq!(severity(own(Severity::Critical, "critical"), &all).0.severity, Severity::Defcon1);
+        // A word on the vulnerability holds where the operator's word on the package names no severity.
+        let silent = OwnWord { feed: OPERATOR_FEED, severity: Severity::Unknown, word: "" };
+        assert_eq!(severity(silent, &all).0.severity, Severity::Defcon1);
+        let milder = AdvisoryDetails { severity: Severity::Low, ..AdvisoryDetails::default() };
+        let several = [(OPERATOR_FEED, &milder), (OPERATOR_FEED, &local)];
+        assert_eq!(severity(silent, &several).0.severity, Severity::Defcon1);
         let word = OwnWord { feed: OPERATOR_FEED, severity: Severity::Low, word: "low" };
+        assert_eq!(severity(word, &all).0.severity, Severity::Low);
         let (counting, others) = severity(word, &all[..1]);
         assert_eq!((counting.severity, others.len()), (Severity::Low, 1));
     }

@@ -74,6 +74,8 @@ pub struct Verdict {
     pub severity: Severity,
     /// The source's own word for the severity, empty for none.
     pub severity_word: String,
+    /// The feed whose word for the severity that is: `feed`, or another where that one names none.
+    pub severity_feed: String,
     /// The source's own words for the state.
     pub state_word: String,
     /// The announcement that brought the fix (`DSA-3142-1`), empty for none.

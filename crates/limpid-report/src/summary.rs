@@ -120,6 +120,7 @@ mod tests {
                     channel: (*channel).to_owned(),
                     severity: Severity::Unknown,
                     severity_word: String::new(),
+                    severity_feed: String::new(),
                     state_word: String::new(),
                     notice: String::new(),
                 })

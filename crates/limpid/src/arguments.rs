@@ -304,7 +304,7 @@ pub(crate) enum Feeds {
         #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
         format: ReportFormat,
     },
-    /// Read advisories of your own, in OSV format, from a folder or file; they replace those read before
+    /// Read advisories of your own, in OSV format, from a folder or file; they replace those read from there before
     Import {
         /// A file, or a folder whose *.json files are read
         #[arg(value_name = "PATH")]

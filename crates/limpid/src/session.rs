@@ -1,7 +1,7 @@
 //! What most commands need: the store, the clock, progress, and images brought into the store.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use limpid_feeds::{Document, Feed as _, FetchOptions, LOCAL_FEED, Local, Mirror};
@@ -155,7 +155,12 @@ impl<'a> Session<'a> {
         }
         let mut documents = Vec::new();
         for file in files {
-            documents.push((file.display().to_string(), std::fs::read(&file).map_err(failed(&file))?));
+            // One byte more than may be read tells that it is too large.
+            let bytes_max = limpid_feeds::Limits::default().record_bytes_max as u64;
+            let mut content = Vec::new();
+            let opened = std::fs::File::open(&file).map_err(failed(&file))?;
+            opened.take(bytes_max + 1).read_to_end(&mut content).map_err(failed(&file))?;
+            documents.push((file.display().to_string(), content));
         }
         self.import_documents(&path.display().to_string(), &documents)
     }

@@ -1,6 +1,7 @@
 //! The real binary, end to end.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
+mod advisories;
 mod databases;
 mod distributions;
 mod engines;
