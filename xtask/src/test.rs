@@ -51,6 +51,11 @@ const FEEDS: &[(&str, &str)] = &[
     ("alpine", "secdb.alpinelinux.org/v3.20/main.json"),
     ("ubuntu-osv", "security-metadata.canonical.com/osv/osv-all.tar.xz"),
     ("redhat-vex", "security.access.redhat.com/data/csaf/v2/vex-feed/changes.csv"),
+    ("redhat-other", "security.access.redhat.com/data/metrics/repository-to-cpe.json"),
+    // The samples of Rocky's, Oracle's and Amazon's errata.
+    ("raw", "linux.oracle.com/security/oval/com.oracle.elsa-all.xml.bz2"),
+    ("osv-distro", "storage.googleapis.com/osv-vulnerabilities/AlmaLinux/all.zip"),
+    ("git:almalinux-osv", "codeload.github.com/AlmaLinux"),
     ("git:debian-elts", "codeload.github.com/captn3m0/debian-elts-advisories/tar.gz/refs/heads/main"),
     ("redhat-other", "security.access.redhat.com/data/metrics/repository-to-cpe.json"),
     // Oracle, Amazon, Rocky and AlmaLinux.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod advisories;
+mod binary_versions;
 mod databases;
 mod distributions;
 mod engines;
