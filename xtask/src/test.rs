@@ -57,10 +57,6 @@ const FEEDS: &[(&str, &str)] = &[
     ("osv-distro", "storage.googleapis.com/osv-vulnerabilities/AlmaLinux/all.zip"),
     ("git:almalinux-osv", "codeload.github.com/AlmaLinux"),
     ("git:debian-elts", "codeload.github.com/captn3m0/debian-elts-advisories/tar.gz/refs/heads/main"),
-    ("redhat-other", "security.access.redhat.com/data/metrics/repository-to-cpe.json"),
-    // Oracle, Amazon, Rocky and AlmaLinux.
-    ("raw", "linux.oracle.com/security/oval/com.oracle.elsa-all.xml.bz2"),
-    ("osv-distro", "storage.googleapis.com/osv-vulnerabilities/AlmaLinux/all.zip"),
     ("git:vulnrichment", "codeload.github.com/cisagov/vulnrichment/tar.gz/refs/heads/develop"),
     ("nvd", "nvd.nist.gov/feeds/json/cve/2.0/nvdcve-2.0-2024.json.gz"),
     ("kev", "www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"),
