@@ -60,6 +60,7 @@ const FEEDS: &[(&str, &str)] = &[
     ("git:vulnrichment", "codeload.github.com/cisagov/vulnrichment/tar.gz/refs/heads/develop"),
     ("nvd", "nvd.nist.gov/feeds/json/cve/2.0/nvdcve-2.0-2024.json.gz"),
     ("kev", "www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"),
+    ("git:cisa-kev", "raw.githubusercontent.com/cisagov/kev-data"),
     ("epss", "epss.empiricalsecurity.com/epss_scores-current.csv.gz"),
 ];
 
