@@ -1,5 +1,7 @@
 //! Known vulnerabilities in every release that the data covers, each package in versions around every fix. What is
-//! right is read from the sources' own files by `known.py`, with dpkg's own order of versions.
+//! right is read from the sources' own files by `known.py` and `known_rpm.py`, with dpkg's and rpm's own orders of
+//! versions. Of rpm distributions there are samples: everything that they speak of is checked (AlmaLinux, of
+//! which there is more, in `rpm_feeds`).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -107,5 +109,43 @@ fn known_vulnerabilities_are_fixed_where_the_sources_say() {
     for (family, least) in [("debian:", 9), ("ubuntu:", 9), ("alpine:", 20)] {
         let count = releases.keys().filter(|release| release.starts_with(family)).count();
         assert!(count >= least, "{family} {count}");
+    }
+}
+
+#[test]
+fn rpm_distributions_fix_what_their_samples_say() {
+    let Some(mirror) = require_or_skip(feeds_mirror(), "the feeds' data") else { return };
+    let program = include_str!("known_rpm.py");
+    let output = Command::new("/usr/bin/python3").args(["-c", program]).arg(&mirror).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("No module named 'rpm'") {
+        assert!(require_or_skip(None::<()>, "python3-rpm").is_none());
+        return;
+    }
+    assert!(output.status.success(), "{errors}");
+    let right: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let releases = right.as_object().unwrap();
+    let context = Context::new();
+    let mut wrong = Vec::new();
+    for (release, truth) in releases {
+        let (id, version) = release.split_once(':').unwrap();
+        let rows: Vec<Vec<&str>> = truth["image"].as_array().unwrap().iter().map(texts).collect();
+        // A source package of the same name: what is not fixed is said of that.
+        let packages: Vec<(&str, &str, &str)> = rows.iter().map(|row| (row[0], row[1], row[0])).collect();
+        crate::rpm_feeds::image(&context, &format!("ID={id}\nVERSION_ID=\"{version}\"\n"), &packages);
+        let scan = ["--feeds-mirror", mirror.to_str().unwrap(), "--no-enrich", "scan", "--format", "json"];
+        let report = context.ok(&[&scan[..], &["oci:image"]].concat());
+        let ids: BTreeSet<&str> = texts(&truth["ids"]).into_iter().collect();
+        // Without the channel; and an epoch of 0, which this list of packages writes out, is none.
+        let row = |row: &String| row.split(' ').take(5).collect::<Vec<_>>().join(" ").replace(" 0:", " ");
+        let found: BTreeSet<String> = found(&report, &ids).iter().map(row).collect();
+        let right: BTreeSet<String> = texts(&truth["right"]).into_iter().map(str::to_owned).collect();
+        assert!(!right.is_empty(), "{release}");
+        wrong.extend(right.difference(&found).map(|row| format!("{release} lacks {row}")));
+        wrong.extend(found.difference(&right).map(|row| format!("{release} invents {row}")));
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+    for release in ["rhel:8", "rhel:9", "rhel:10", "rocky:9", "amzn:2", "amzn:2022", "amzn:2023", "ol:5"] {
+        assert!(releases.contains_key(release), "{release}");
     }
 }

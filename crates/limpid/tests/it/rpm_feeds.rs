@@ -167,7 +167,7 @@ fn an_archive_that_is_damaged_leaves_the_last_good_data() {
 }
 
 /// An image whose packages are listed as distroless images list them, with the epoch in a column of its own.
-fn image(context: &Context, os_release: &str, packages: &[(&str, &str, &str)]) {
+pub(crate) fn image(context: &Context, os_release: &str, packages: &[(&str, &str, &str)]) {
     let lines: Vec<String> = packages
         .iter()
         .map(|(name, version, source)| {
