@@ -85,6 +85,16 @@ impl FromStr for Reference {
     }
 }
 
+impl Reference {
+    /// The registry that the reference names, as it is written; Docker Hub's where it names none. `None` for what is
+    /// in no registry.
+    pub fn registry_host(&self) -> Option<String> {
+        let Self::Registry(name) = self else { return None };
+        let host = crate::registry::Name::parse(name).ok().and_then(|name| name.host);
+        Some(host.unwrap_or_else(|| crate::registry::DOCKER_HUB.to_owned()))
+    }
+}
+
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

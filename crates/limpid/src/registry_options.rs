@@ -1,12 +1,13 @@
 //! How registries are reached: from flags, the environment, and the places where docker and podman keep
 //! their settings. docs/registries.md says it for users.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use limpid_image::{AuthFile, AuthFileKind, ClientCertificate, Proxies, RegistryOptions, Secret};
+use limpid_image::{AuthFile, AuthFileKind, ClientCertificate, Proxies, Reference, RegistryOptions, Secret};
 
 use crate::error::Error;
 
@@ -59,6 +60,25 @@ impl std::fmt::Debug for RegistryArguments {
 }
 
 impl RegistryArguments {
+    /// Refuses a password for several registries: each would be shown that of another.
+    pub(crate) fn check(&self, references: &[(String, Reference)]) -> Result<(), Error> {
+        if self.username.is_none() && self.registry_token.is_none() {
+            return Ok(());
+        }
+        let hosts: BTreeSet<String> =
+            references.iter().filter_map(|(_, reference)| reference.registry_host()).collect();
+        if hosts.len() < 2 {
+            return Ok(());
+        }
+        let hosts: Vec<String> = hosts.into_iter().collect();
+        let message = format!(
+            "--username and --registry-token are for one registry, and the references name {}; log in to each with \
+             docker or podman, or scan each by itself",
+            hosts.join(", ")
+        );
+        Err(Error::Usage { message })
+    }
+
     /// The options. Reads standard input if the password is there, so it is asked once.
     pub(crate) fn options(&self, offline: bool) -> Result<RegistryOptions, Error> {
         let password = match (&self.registry_password, self.password_stdin) {

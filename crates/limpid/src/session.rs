@@ -61,6 +61,7 @@ impl<'a> Session<'a> {
         platform: Option<&PlatformChoice>,
         registry: &RegistryArguments,
     ) -> Result<Vec<Vec<Result<ImageRecord, limpid_index::Error>>>, Error> {
+        registry.check(references)?;
         let options = OpenOptions {
             platform: match platform {
                 Some(PlatformChoice::One(platform)) => Some(platform.clone()),

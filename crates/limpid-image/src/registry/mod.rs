@@ -23,4 +23,5 @@ mod tls;
 pub(crate) use blob::from_stream;
 pub use error::RegistryError;
 pub(crate) use image::{open, open_all};
+pub(crate) use name::{DOCKER_HUB, Name};
 pub use options::{AuthFile, AuthFileKind, ClientCertificate, Proxies, RegistryOptions, Secret};

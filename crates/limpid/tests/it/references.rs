@@ -159,3 +159,14 @@ fn more_images_than_are_open_at_a_time_are_all_analysed() {
     let store = SqliteStore::open(&context.path().join("store.db")).unwrap();
     assert_eq!(store.readings(&limpid_model::Digest::of(&base().tar())).unwrap(), 1);
 }
+
+#[test]
+fn one_password_is_not_shown_to_several_registries() {
+    let context = Context::new();
+    let arguments = ["--offline", "scan", "--registry-token", "T", "a.example/x", "b.example/y"];
+    let (code, error) = context.fails(&arguments);
+    assert!(code == 3 && error.contains("a.example, b.example"), "{error}");
+    // Of one registry several images are fine; that they cannot be had here is another matter.
+    let arguments = ["--offline", "scan", "--registry-token", "T", "a.example/x", "a.example/y"];
+    assert_eq!(context.fails(&arguments).0, 4);
+}
