@@ -6,6 +6,9 @@
 //! support, DLAs for the channel `lts`, ELAs for `elts`. A package that has any of their fixes has the fix.
 //! A vulnerability that no notice names may be open all the same, so reports say that they have that hole.
 //!
+//! A signed kernel has a source of its own (`linux-signed-amd64`), which the tracker does not name: it gets no verdict,
+//! unlike what `linux` itself builds (`linux-libc-dev`). A container runs on its host's kernel.
+//!
 //! Source: the Security Tracker's documentation, <https://security-team.debian.org/security_tracker.html>.
 
 use limpid_model::{Package, PackageKind, PackageType};
