@@ -43,7 +43,7 @@ pub use support::support;
 
 /// Raised whenever a verdict on the same package and advisories would change. Verdicts of another version are
 /// computed again.
-pub const RULES_VERSION: u32 = 5;
+pub const RULES_VERSION: u32 = 6;
 
 /// An advisory's statement on a package, with what of the advisory a verdict needs.
 #[derive(Debug, Clone, Copy)]
