@@ -48,7 +48,8 @@ const XENIAL: Facts<'_> = &[
 
 /// [id, package, state, fixed version, channel] of every finding.
 fn findings(context: &Context, mirror: &str, image: &str) -> BTreeSet<Vec<String>> {
-    let scan = ["--feeds-mirror", mirror, "--no-enrich", "scan", "--format", "json", image];
+    let scan =
+        ["--feeds-mirror", mirror, "--no-enrich", "scan", "--kernel", "show", "--format", "json", image];
     let report: Value = serde_json::from_str(&context.ok(&scan)).unwrap();
     let findings = report["findings"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -140,7 +141,7 @@ fn rpms_are_judged_by_the_version_of_what_the_advisory_names() {
         let folder = context.path().join("image");
         let _ = fs::remove_dir_all(&folder);
         ImageBuilder::new().layer("ADD", &layer).oci_layout(&folder, Encoding::Gzip);
-        let scan = ["--offline", "--no-enrich", "scan", "--format", "json", "oci:image"];
+        let scan = ["--offline", "--no-enrich", "scan", "--kernel", "show", "--format", "json", "oci:image"];
         let report: Value = serde_json::from_str(&context.ok(&scan)).unwrap();
         let ids = report["findings"].as_array().unwrap().iter().map(|finding| finding["id"].to_string());
         ids.map(|id| id.trim_matches('"').to_owned()).collect::<BTreeSet<String>>()

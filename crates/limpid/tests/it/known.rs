@@ -94,7 +94,16 @@ fn known_vulnerabilities_are_fixed_where_the_sources_say() {
         let packages: Vec<Vec<&str>> = truth["image"].as_array().unwrap().iter().map(texts).collect();
         image(&context.path().join(&folder), release, &packages);
         let reference = format!("oci:{folder}");
-        let report = context.ok(&["--offline", "scan", "--no-enrich", "--format", "json", &reference]);
+        let report = context.ok(&[
+            "--offline",
+            "scan",
+            "--kernel",
+            "show",
+            "--no-enrich",
+            "--format",
+            "json",
+            &reference,
+        ]);
         let found = found(&report, &known);
         let right: BTreeSet<String> =
             truth["right"].as_array().unwrap().iter().map(|row| texts(row).join(" ")).collect();
@@ -133,7 +142,16 @@ fn rpm_distributions_fix_what_their_samples_say() {
         // A source package of the same name: what is not fixed is said of that.
         let packages: Vec<(&str, &str, &str)> = rows.iter().map(|row| (row[0], row[1], row[0])).collect();
         crate::rpm_feeds::image(&context, &format!("ID={id}\nVERSION_ID=\"{version}\"\n"), &packages);
-        let scan = ["--feeds-mirror", mirror.to_str().unwrap(), "--no-enrich", "scan", "--format", "json"];
+        let scan = [
+            "--feeds-mirror",
+            mirror.to_str().unwrap(),
+            "--no-enrich",
+            "scan",
+            "--kernel",
+            "show",
+            "--format",
+            "json",
+        ];
         let report = context.ok(&[&scan[..], &["oci:image"]].concat());
         let ids: BTreeSet<&str> = texts(&truth["ids"]).into_iter().collect();
         // Without the channel; and an epoch of 0, which this list of packages writes out, is none.

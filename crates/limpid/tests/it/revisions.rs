@@ -216,7 +216,8 @@ fn updates_of_ubuntu_and_red_hat_write_exactly_what_was_edited_and_both_worlds_s
         .file("var/lib/dpkg/status", dpkg_status(&packages));
     ImageBuilder::new().layer("ADD", &layer).oci_layout(&context.path().join("image"), Encoding::Gzip);
     let scan = |more: &[&str]| {
-        let mut arguments = vec!["--offline", "scan", "--no-enrich", "--format", "json", "oci:image"];
+        let mut arguments =
+            vec!["--offline", "scan", "--kernel", "show", "--no-enrich", "--format", "json", "oci:image"];
         arguments.extend(more);
         context.ok(&arguments)
     };
