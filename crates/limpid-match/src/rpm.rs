@@ -59,8 +59,10 @@ fn is_same_module_build(a: &str, b: &str) -> bool {
         let (head, tail) = version.split_at_checked(at + ".module+".len())?;
         let mut parts = tail.splitn(3, '+');
         let (platform, build, context) = (parts.next()?, parts.next()?, parts.next()?);
-        let rest = context.find('.').and_then(|at| context.get(at..)).unwrap_or_default();
-        Some(format!("{head}{platform}+{build}{rest}"))
+        let (hash, rest) = context.split_at(context.find('.').unwrap_or(context.len()));
+        // What goes on behind the hash otherwise (`~`, `^`) is an order.
+        let is_hash = hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hash.then(|| format!("{head}{platform}+{build}{rest}"))
     };
     match (without_context(a), without_context(b)) {
         (Some(a), Some(b)) => Scheme::Rpm.compare(&a, &b).is_eq(),
@@ -182,6 +184,7 @@ pub(crate) mod tests {
         assert!(!same(&build(one), &build("11.module+el8.10.0+23147+95b68fad")));
         assert!(!same("1-11.module+el8.6.0+23193+83e23a7a", "1-11.module+el8.6.0+23193+53aa8c2a.1"));
         assert!(!same("1-1.el8", "1-1.el8"));
+        assert!(!same(&build(one), &build(&format!("{one}~"))));
         let label = [(PackageFact::Module, "perl-FCGI:0.78:8100020250602092527:df114ff4")];
         let installed = package("perl-FCGI", &build(one), "x86_64", &label);
         let said = Affected { module: "perl-FCGI:0.78".into(), ..fixed("perl-FCGI", &build(other)) };
