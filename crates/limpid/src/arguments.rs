@@ -23,10 +23,7 @@ References:
   dir:PATH                   a root file system
 
 A FILE of - is standard input. Docker is asked where DOCKER_HOST or its context says, Podman where
-CONTAINER_HOST says, else at the usual sockets.
-
-Several references are analysed at the same time. Each gets its report, in the order given; one that fails does
-not keep the others from theirs.";
+CONTAINER_HOST says, else at the usual sockets.";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -52,6 +49,7 @@ pub(crate) struct Arguments {
 
 /// Options that every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "For every command")]
 pub(crate) struct Global {
     /// The store's file, or `:memory:` to keep nothing [default: limpid/limpid.db in the user's data directory]
     #[arg(long, global = true, value_name = "PATH", env = "LIMPID_STORE")]
@@ -77,9 +75,15 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show what is vulnerable in images
+    ///
+    /// Several are analysed at the same time. Each gets its report, in the order given; one that fails does not
+    /// keep the others from theirs.
     #[command(after_help = REFERENCES)]
     Scan(Scan),
     /// List the packages of images
+    ///
+    /// Several are analysed at the same time. Each gets its list, in the order given; one that fails does not
+    /// keep the others from theirs.
     #[command(after_help = REFERENCES)]
     Packages(Packages),
     /// Show what each layer of an image did to its packages and vulnerabilities
@@ -318,7 +322,7 @@ pub(crate) struct FeedsUpdate {
     /// the store]
     #[arg(value_name = "RELEASE|FEED")]
     pub(crate) names: Vec<String>,
-    /// The feeds on vulnerabilities themselves, too: CVE records, NVD, exploited vulnerabilities, EPSS
+    /// The feeds on vulnerabilities themselves too: CVE records, NVD, exploited vulnerabilities, EPSS
     #[arg(long)]
     pub(crate) enrich: bool,
     /// Every document of every feed, for a server
@@ -330,7 +334,7 @@ pub(crate) struct FeedsUpdate {
 pub(crate) enum Version {
     /// Print `<`, `=` or `>` for A and B, or for each line of standard input (two versions and a tab)
     Compare {
-        /// The order
+        /// Whose order: dpkg, apk or rpm
         #[arg(long, value_name = "SCHEME")]
         scheme: Scheme,
         /// One version

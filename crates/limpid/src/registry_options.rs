@@ -14,41 +14,43 @@ use crate::error::Error;
 /// Bytes of a password on standard input.
 const PASSWORD_BYTES_MAX: u64 = 64 << 10;
 
+/// Under which `--help` lists the flags. Named at each, since a heading of the whole would go on for what follows.
+const HEADING: &str = "Registries";
+
 /// Flags for images in registries.
 #[derive(Default, Args)]
-#[command(next_help_heading = "Registries")]
 pub(crate) struct RegistryArguments {
     /// The user to log in to the image's registry as; with --password-stdin or LIMPID_REGISTRY_PASSWORD
-    #[arg(long, value_name = "NAME", env = "LIMPID_REGISTRY_USERNAME")]
+    #[arg(help_heading = HEADING, long, value_name = "NAME", env = "LIMPID_REGISTRY_USERNAME")]
     username: Option<String>,
     /// Read the password to --username from standard input
-    #[arg(long, requires = "username")]
+    #[arg(help_heading = HEADING, long, requires = "username")]
     password_stdin: bool,
-    #[arg(long, env = "LIMPID_REGISTRY_PASSWORD", hide = true, hide_env_values = true)]
+    #[arg(help_heading = HEADING, long, env = "LIMPID_REGISTRY_PASSWORD", hide = true, hide_env_values = true)]
     registry_password: Option<String>,
     /// A token to show to the image's registry as it is
-    #[arg(long, value_name = "TOKEN", env = "LIMPID_REGISTRY_TOKEN", hide_env_values = true)]
+    #[arg(help_heading = HEADING, long, value_name = "TOKEN", env = "LIMPID_REGISTRY_TOKEN", hide_env_values = true)]
     registry_token: Option<String>,
     /// Take credentials from this file alone [default: where docker and podman keep them]
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = HEADING, long, value_name = "FILE")]
     authfile: Option<PathBuf>,
     /// Trust these certificate authorities too (PEM; can be given again)
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = HEADING, long, value_name = "FILE")]
     registry_ca: Vec<PathBuf>,
     /// Show this client certificate to registries that ask for one (PEM)
-    #[arg(long, value_name = "FILE", requires = "registry_client_key")]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", requires = "registry_client_key")]
     registry_client_cert: Option<PathBuf>,
     /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "registry_client_cert")]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", requires = "registry_client_cert")]
     registry_client_key: Option<PathBuf>,
     /// Speak to this host without checking its certificate, and without TLS if it has none (can be given again)
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(help_heading = HEADING, long, value_name = "HOST[:PORT]")]
     insecure_registry: Vec<String>,
     /// Take mirrors and short names from this file alone [default: where podman keeps them]
-    #[arg(long, value_name = "FILE", env = "CONTAINERS_REGISTRIES_CONF")]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", env = "CONTAINERS_REGISTRIES_CONF")]
     registries_conf: Option<PathBuf>,
     /// Fetch layers that registries do not give away from where the manifest says
-    #[arg(long)]
+    #[arg(help_heading = HEADING, long)]
     foreign_layers: bool,
 }
 
