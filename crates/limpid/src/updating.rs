@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_feeds::Fetcher;
-use limpid_index::{Outcome, Selection, Updater};
-use limpid_model::{Report, Severity};
+use limpid_index::{Outcome, Selection, Updated, Updater};
+use limpid_model::{Finding, Report, Severity};
 use limpid_store::{FeedKey, Store as _};
 
 use crate::error::Error;
@@ -17,11 +17,17 @@ const FEED_AGE_SECONDS_MAX: i64 = 6 * 3600;
 const UPDATE_THREADS: usize = 4;
 
 impl Session<'_> {
-    /// Updates the feeds that are selected, whatever their age. A feed that fails is told of; only if the
-    /// store then has nothing to go by is that an error.
-    pub(crate) fn update(&self, selection: &Selection) -> Result<(), Error> {
-        let failed = self.update_all(selection, 0)?;
-        failed.into_values().next().map_or(Ok(()), |reason| Err(Error::Feeds(reason)))
+    /// Updates the feeds that are selected, whatever their age: what became of each document. A feed that fails is
+    /// told of; only if the store then has nothing to go by is that an error, which comes beside.
+    pub(crate) fn update(
+        &self,
+        selection: &Selection,
+    ) -> Result<(BTreeMap<FeedKey, String>, Result<(), Error>), Error> {
+        let mut became = BTreeMap::new();
+        let failed = self.update_all(selection, 0, &mut |updated| {
+            became.insert(updated.key.clone(), outcome(&updated.outcome));
+        })?;
+        Ok((became, failed.into_values().next().map_or(Ok(()), |reason| Err(Error::Feeds(reason)))))
     }
 
     /// Updates what a report on a release needs, if it is old.
@@ -37,14 +43,16 @@ impl Session<'_> {
     ) -> Result<BTreeMap<String, String>, Error> {
         let small_enrichment = !self.global.no_enrich && !releases.is_empty();
         let selection = Selection { releases, small_enrichment, ..Selection::default() };
-        self.update_all(&selection, FEED_AGE_SECONDS_MAX)
+        self.update_all(&selection, FEED_AGE_SECONDS_MAX, &mut |_| ())
     }
 
-    /// Why data could not be had, by release, or by feed for one that was asked for by name.
+    /// Why data could not be had, by release, or by feed for one that was asked for by name. `tell` is told of every
+    /// document.
     fn update_all(
         &self,
         selection: &Selection,
         age_seconds_max: i64,
+        tell: &mut dyn FnMut(&Updated),
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut without_data = BTreeMap::new();
         if self.global.offline {
@@ -52,6 +60,7 @@ impl Session<'_> {
         }
         let fetcher = Fetcher::new(self.fetch_options()?);
         for updated in self.updater(&fetcher, age_seconds_max).update(selection)? {
+            tell(&updated);
             let name = format!("{} {}", updated.key.feed, updated.key.document);
             if let (Outcome::Changed(_, summary), 0) = (&updated.outcome, age_seconds_max) {
                 // Somebody who updates feeds by hand wants to know.
@@ -94,15 +103,16 @@ impl Session<'_> {
             .any(|state| state.key.feed == key.feed && state.succeeded_at > 0 && needs(release, &state.key))
     }
 
-    /// Fetches the CVE records of vulnerabilities of which nobody names a severity; whether any were asked for. What
-    /// cannot be had is told of and shown in coverage, and keeps nobody from their report.
+    /// Fetches the CVE records of vulnerabilities of which nobody names a severity whose word comes before theirs;
+    /// whether any were asked for. What cannot be had is told of and shown in coverage, and keeps nobody from their
+    /// report.
     pub(crate) fn fetch_records(&self, report: &Report) -> Result<bool, Error> {
         if self.global.offline || self.global.no_enrich {
             return Ok(false);
         }
-        let unknown = report.findings.iter().filter(|finding| finding.rated.severity == Severity::Unknown);
+        let unrated = report.findings.iter().filter(|finding| is_unrated(finding));
         let ids: BTreeSet<String> =
-            unknown.map(|finding| report.vulnerabilities[finding.vulnerability].id.clone()).collect();
+            unrated.map(|finding| report.vulnerabilities[finding.vulnerability].id.clone()).collect();
         if ids.is_empty() {
             return Ok(false);
         }
@@ -128,12 +138,34 @@ impl Session<'_> {
     }
 }
 
+/// What became of a document, in few words.
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Changed(stats, _) => {
+            format!("{} new, {} gone, {} as before", stats.added, stats.removed, stats.unchanged)
+        }
+        Outcome::Scored(scores, _) => format!("{scores} scores of a new day"),
+        Outcome::Unchanged => "nothing".to_owned(),
+        Outcome::Failed(_) => "nothing, since it failed".to_owned(),
+    }
+}
+
 /// Whether a document speaks for a release.
 fn needs(release: &str, key: &FeedKey) -> bool {
     limpid_feeds::feeds_for(release).any(|feed| {
         feed.name() == key.feed
             && feed.documents(release).iter().any(|document| document.name == key.document)
     })
+}
+
+/// Whether there is no severity, or only what another distribution says: which distributions the store knows must
+/// not decide how bad something is.
+fn is_unrated(finding: &Finding) -> bool {
+    let source = finding.rated.source.as_str();
+    let is_of_other_distribution = source != finding.verdict.feed
+        && source != limpid_feeds::LOCAL_FEED
+        && limpid_feeds::feed_named(source).is_some_and(|feed| !feed.enriches());
+    finding.rated.severity == Severity::Unknown || is_of_other_distribution
 }
 
 /// Whether the feed speaks of vulnerabilities themselves.

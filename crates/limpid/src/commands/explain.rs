@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use limpid_index::Kernels;
-use limpid_model::{Explanation, Occurrence, PackageClass, Report};
+use limpid_model::{Explanation, Occurrence, PackageClass, Rated, Report, Severity, Vulnerability};
 use limpid_report::terminal::printable;
 use limpid_store::{AdvisoryRecord, Store as _};
 
@@ -35,7 +35,7 @@ pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
     }
     severities(&mut text, &report, &ids);
     let mut any = false;
-    for package in &report.packages {
+    for (position, package) in report.packages.iter().enumerate() {
         let occurrence = Occurrence {
             package: package.package.clone(),
             context: package.context.clone(),
@@ -65,7 +65,11 @@ pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
             for (explanation, name) in
                 std::iter::once((&counting, "verdict")).chain(overruled.iter().map(|e| (e, "overruled")))
             {
-                verdict(&mut text, explanation, name);
+                let found = report
+                    .findings
+                    .iter()
+                    .find(|finding| finding.package == position && finding.verdict == explanation.verdict);
+                verdict(&mut text, explanation, name, found.map(|finding| &finding.rated));
                 notices(&mut text, explanation, &package.context.release, &records);
             }
         }
@@ -100,9 +104,13 @@ fn describe(text: &mut String, record: &AdvisoryRecord) {
     }
 }
 
-/// Every severity that a source gives, the one that counts first, and what else scores the vulnerability.
+/// Every severity that a source gives, whatever the package, and what else scores the vulnerability.
 fn severities(text: &mut String, report: &Report, ids: &BTreeSet<String>) {
-    for known in report.vulnerabilities.iter().filter(|known| ids.contains(&known.id)) {
+    let is_rated = |known: &&Vulnerability| {
+        !known.ratings.is_empty() || known.exploited.is_some() || known.epss.is_some()
+    };
+    for known in report.vulnerabilities.iter().filter(|known| ids.contains(&known.id)).filter(is_rated) {
+        let _ = writeln!(text, "\n{} by all who rate it", known.id);
         for rating in &known.ratings {
             let mut said = rating.severity.to_string();
             if let Some(score) = rating.score {
@@ -132,7 +140,8 @@ fn severities(text: &mut String, report: &Report, ids: &BTreeSet<String>) {
     }
 }
 
-fn verdict(text: &mut String, explanation: &Explanation, name: &str) {
+/// `rated` is the severity that counts, where the report lists the verdict.
+fn verdict(text: &mut String, explanation: &Explanation, name: &str, rated: Option<&Rated>) {
     let verdict = &explanation.verdict;
     let answer = if verdict.state.is_affected() {
         "AFFECTED"
@@ -141,7 +150,13 @@ fn verdict(text: &mut String, explanation: &Explanation, name: &str) {
     } else {
         "not affected"
     };
-    let _ = writeln!(text, "  {name:<11} {answer} ({}), severity {}", verdict.state, verdict.severity);
+    let severity = match rated {
+        Some(rated) if rated.source.is_empty() => format!(", severity {}", rated.severity),
+        Some(rated) => format!(", severity {}, says {}", rated.severity, rated.source),
+        None if verdict.severity == Severity::Unknown => String::new(),
+        None => format!(", severity {}", verdict.severity),
+    };
+    let _ = writeln!(text, "  {name:<11} {answer} ({}){severity}", verdict.state);
     let _ = writeln!(text, "    says      {}: {}", verdict.feed, verdict.state_word);
     let _ = writeln!(text, "    rule      {}, matched as {}", explanation.rule, explanation.matched_name);
     let _ = writeln!(text, "    compared  {}", explanation.comparison);

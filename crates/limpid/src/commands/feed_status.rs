@@ -1,11 +1,12 @@
 //! `limpid feeds status`
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use limpid_feeds::RepositoryCpes;
 use limpid_model::Severity;
 use limpid_report::terminal::printable;
-use limpid_store::{FeedState, Store as _};
+use limpid_store::{FeedKey, FeedState, Store as _};
 use serde_json::{Map, Value, json};
 
 use crate::arguments::ReportFormat;
@@ -17,6 +18,26 @@ use crate::session::{Session, print};
 type Known = (FeedState, Vec<(Severity, u64)>);
 
 pub(crate) fn run(session: &Session<'_>, format: ReportFormat) -> Result<Exit, Error> {
+    let documents = known(session)?;
+    print(&match format {
+        ReportFormat::Table => table(&documents, &BTreeMap::new()),
+        ReportFormat::Json => json(&documents),
+    })?;
+    Ok(Exit::Success)
+}
+
+/// The state of the documents that an update was about, each with what became of it.
+pub(crate) fn after_update(session: &Session<'_>, became: &BTreeMap<FeedKey, String>) -> Result<Exit, Error> {
+    let mut documents = known(session)?;
+    // Where another process has done it all, nothing is known but the state.
+    if !became.is_empty() {
+        documents.retain(|(state, _)| became.contains_key(&state.key));
+    }
+    print(&table(&documents, became))?;
+    Ok(Exit::Success)
+}
+
+fn known(session: &Session<'_>) -> Result<Vec<Known>, Error> {
     let mut documents = Vec::new();
     for state in session.store.feeds()? {
         let counts = Severity::ALL.into_iter().rev();
@@ -24,25 +45,21 @@ pub(crate) fn run(session: &Session<'_>, format: ReportFormat) -> Result<Exit, E
         let counts = counts.filter_map(|severity| Some((severity, *by_name.get(severity.name())?)));
         documents.push((state, counts.collect()));
     }
-    print(&match format {
-        ReportFormat::Table => table(&documents),
-        ReportFormat::Json => json(&documents),
-    })?;
-    Ok(Exit::Success)
+    Ok(documents)
 }
 
-fn table(documents: &[Known]) -> String {
+fn table(documents: &[Known], became: &BTreeMap<FeedKey, String>) -> String {
     if documents.is_empty() {
         return "No feed was fetched yet. `limpid scan` fetches what an image needs.\n".to_owned();
     }
     let mut text = String::new();
     for document in documents {
-        describe(&mut text, document);
+        describe(&mut text, document, became.get(&document.0.key));
     }
     text
 }
 
-fn describe(text: &mut String, (state, counts): &Known) {
+fn describe(text: &mut String, (state, counts): &Known, became: Option<&String>) {
     let mut line = |name: &str, value: &str| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name:<13} {}", printable(value));
@@ -71,6 +88,9 @@ fn describe(text: &mut String, (state, counts): &Known) {
         let _ = write!(records, " ({})", counts.join(", "));
     }
     line("records", &records);
+    if let Some(became) = became {
+        line("changed", became);
+    }
     line("size", &format!("{} bytes", state.size_bytes));
     if !state.error.is_empty() {
         line("error", &state.error);

@@ -6,7 +6,7 @@ use limpid_index::Selection;
 use limpid_store::Store as _;
 
 use super::{feed_changes, feed_status};
-use crate::arguments::{Feeds, FeedsUpdate, Global, ReportFormat};
+use crate::arguments::{Feeds, FeedsUpdate, Global};
 use crate::error::{Error, Exit};
 use crate::session::{Session, print};
 
@@ -28,9 +28,14 @@ fn update(session: &Session<'_>, arguments: &FeedsUpdate) -> Result<Exit, Error>
     if session.global.offline {
         return Err(Error::Usage { message: "feeds cannot be updated with --offline".to_owned() });
     }
-    let updated = session.update(&selection(session, arguments)?);
+    let selection = selection(session, arguments)?;
+    if selection.releases.is_empty() && selection.feeds.is_empty() {
+        print("No feed was updated: no image is in the store. Name a release, a feed, or --all.\n")?;
+        return Ok(Exit::Success);
+    }
+    let (became, updated) = session.update(&selection)?;
     // What is there now is worth seeing whatever failed.
-    let exit = feed_status::run(session, ReportFormat::Table)?;
+    let exit = feed_status::after_update(session, &became)?;
     updated.map(|()| exit)
 }
 

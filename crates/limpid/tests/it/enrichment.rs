@@ -212,6 +212,56 @@ fn a_year_of_nvd_is_read_again_only_if_its_checksum_changed_and_kept_only_if_it_
     assert!(severities(&scan(&context, &[])).contains(&"CVE-2020-1003 Medium by nvd".to_owned()));
 }
 
+/// What Ubuntu says of CVE-2020-1002, as its archive has it.
+fn ubuntu_archive(context: &Context) {
+    let record = format!(
+        r#"{{"id":"UBUNTU-CVE-2020-1002","upstream":["CVE-2020-1002"],"modified":"2024-02-16T23:42:43Z",
+        "severity":[{{"type":"CVSS_V3","score":"{CRITICAL}"}},{{"type":"Ubuntu","score":"low"}}],"affected":[
+        {{"package":{{"ecosystem":"Ubuntu:24.04:LTS","name":"a"}},
+        "ranges":[{{"type":"ECOSYSTEM","events":[{{"introduced":"0"}}]}}]}}]}}"#
+    );
+    write(context, "osv/UBUNTU-CVE-2020-1002.json", &record);
+    let archive = context.path().join("mirror/security-metadata.canonical.com/osv/osv-all.tar.xz");
+    fs::create_dir_all(archive.parent().unwrap()).unwrap();
+    let tar = std::process::Command::new("tar")
+        .arg("-C")
+        .arg(context.path())
+        .arg("-cJf")
+        .arg(&archive)
+        .arg("osv")
+        .status()
+        .unwrap();
+    assert!(tar.success());
+}
+
+#[test]
+fn another_distributions_vector_does_not_keep_the_cve_record_from_being_fetched() {
+    let context = alpine();
+    ubuntu_archive(&context);
+    let text = context.ok(&["--feeds-mirror", "mirror", "feeds", "update", "ubuntu:24.04"]);
+    // What an update prints is about what it updated.
+    assert!(text.contains("changed       1 new, 0 gone, 0 as before"), "{text}");
+    assert_eq!(text.matches("  feed  ").count(), 1, "{text}");
+    let report = scan(&context, &[]);
+    assert_eq!(
+        severities(&report),
+        ["CVE-2020-1001 Critical by CISA-ADP", "CVE-2020-1002 Medium by acme", "CVE-2020-1003 Unknown by ",]
+    );
+    let ids = |severity: &Value| severity["source"].as_str().unwrap().to_owned();
+    let beside = report["vulnerabilities"][1]["severities"].as_array().unwrap().iter().map(ids);
+    assert_eq!(beside.collect::<Vec<_>>(), ["acme", "ubuntu", "ubuntu"]);
+    // Where there is no record, it is better than nothing. `explain` says the same as the report.
+    let explained = |store: &str| {
+        context.ok(&["--store", store, "--feeds-mirror", "mirror", "explain", "oci:image", "CVE-2020-1002"])
+    };
+    let text = explained("store.db");
+    assert!(text.contains("AFFECTED (fixable), severity Medium, says acme\n"), "{text}");
+    fs::remove_dir_all(context.path().join(RECORDS)).unwrap();
+    context.ok(&["--store", "other.db", "--feeds-mirror", "mirror", "feeds", "update", "ubuntu:24.04"]);
+    let text = explained("other.db");
+    assert!(text.contains("AFFECTED (fixable), severity Critical, says ubuntu\n"), "{text}");
+}
+
 #[test]
 fn feeds_are_named_beside_releases_and_what_is_neither_is_refused() {
     let context = alpine();
