@@ -8,7 +8,7 @@
 //! 4. CISA's CVSS,
 //! 5. CVSS by the CVE numbering authority, or by another that NVD passes on,
 //! 6. NVD's CVSS,
-//! 7. CVSS by anybody else.
+//! 7. CVSS by anybody else, such as another distribution. CVE records are fetched before it comes to that.
 //!
 //! Within one source version 4.0 comes before 3.1, 3.0 and 2.0, and of the same version the higher score. A
 //! word that names no severity ("not yet assigned") does not count as one; nothing is made up for it. All

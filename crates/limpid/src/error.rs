@@ -80,6 +80,9 @@ impl Error {
             Self::Store(_) | Self::Index(limpid_index::Error::Store(_) | limpid_index::Error::Stopped) => {
                 Exit::Store
             }
+            Self::Index(limpid_index::Error::Image(limpid_image::Error::Registry(RegistryError::Name {
+                ..
+            }))) => Exit::Usage,
             Self::Index(limpid_index::Error::Image(_) | limpid_index::Error::Changed { .. }) => Exit::Image,
             Self::Index(_) => Exit::Failure,
         }

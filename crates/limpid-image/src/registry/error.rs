@@ -67,7 +67,7 @@ pub enum RegistryError {
         host: String,
     },
     /// The registry wants to know who asks, and what it was told is not enough.
-    #[error("{host} wants credentials for {what} ({}){}", looked(.tried), saying(.said))]
+    #[error("{host} wants credentials for {what} ({})", looked(.tried, .said))]
     Unauthorized {
         /// The host.
         host: String,
@@ -168,8 +168,9 @@ pub enum RegistryError {
     },
 }
 
-fn looked(tried: &[String]) -> String {
-    if tried.is_empty() { "none were given".to_owned() } else { tried.join(", ") }
+fn looked(tried: &[String], said: &str) -> String {
+    let looked = if tried.is_empty() { "none were given".to_owned() } else { tried.join(", ") };
+    if said.is_empty() { looked } else { format!("{looked}; it says: {said}") }
 }
 
 fn saying(said: &str) -> String {

@@ -198,7 +198,7 @@ impl Repository {
     fn unauthorized(&self, what: &str, said: String, generation: u64) -> RegistryError {
         let mut tried = self.found().tried.clone();
         if generation > 0 {
-            tried.push("it did not accept what it was shown".to_owned());
+            tried.push("it did not accept them".to_owned());
         }
         RegistryError::Unauthorized { host: self.host().to_owned(), what: what.to_owned(), tried, said }
     }

@@ -62,8 +62,9 @@ fn share(answer: &Answer) -> String {
     let mut text = match answer.answerable {
         0 => format!("No image in the store can be judged for {}.", answer.id),
         all => format!(
-            "{}: {affected} of {all} images are affected ({:.1} %).",
+            "{}: {affected} of {all} images {} affected ({:.1} %).",
             answer.id,
+            if affected == 1 { "is" } else { "are" },
             affected as f64 * 100.0 / all as f64
         ),
     };

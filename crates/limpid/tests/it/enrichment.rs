@@ -46,7 +46,7 @@ fn kev(id: &str) -> String {
 }
 
 /// An Alpine image with one package, and a mirror whose secdb knows three vulnerabilities of it.
-fn alpine() -> Context {
+pub(crate) fn alpine() -> Context {
     let context = Context::new();
     let layer = Layer::new()
         .file("etc/os-release", "ID=alpine\nVERSION_ID=3.20.3\nPRETTY_NAME=\"Alpine Linux v3.20\"\n")

@@ -57,6 +57,8 @@ fn what_cannot_be_found_says_what_there_is() {
     assert!(code == 4 && error.contains("nowhere"), "{error}");
     let (code, _) = context.fails(&["scan", "oci:"]);
     assert_eq!(code, 3);
+    let (code, error) = context.fails(&["scan", "host:5000:1"]);
+    assert!(code == 3 && error.contains("is not the name of an image"), "{error}");
     let (code, error) = context.fails(&["scan", "--fail-on", "severe", "oci:image"]);
     assert!(code == 3 && error.contains("negligible"), "{error}");
     fs::write(context.path().join("image/index.json"), "{\"manifests\":[{").unwrap();

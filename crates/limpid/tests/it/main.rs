@@ -11,6 +11,7 @@ mod errors;
 mod faults;
 mod feeds;
 mod interrupt;
+mod json;
 mod kernels;
 mod known;
 mod many;

@@ -168,7 +168,7 @@ fn an_image_that_nothing_is_known_of_never_looks_clean() {
 #[test]
 fn the_demo_ends_with_the_share_of_ghost() {
     let text = Context::new().ok(&["demo", "--offline"]);
-    assert!(text.ends_with("CVE-2015-0235: 1 of 3 images are affected (33.3 %).\n"), "{text}");
+    assert!(text.ends_with("CVE-2015-0235: 1 of 3 images is affected (33.3 %).\n"), "{text}");
     assert!(text.contains("brought by layer") && text.contains("ADD rootfs.tar.xz /"));
     assert!(!text.contains('\x1b'), "colours in a pipe");
 }

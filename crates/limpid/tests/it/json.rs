@@ -1,0 +1,57 @@
+//! Every field of every JSON document stands in docs/json.md.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::enrichment::alpine;
+
+/// Objects whose keys are data: names of labels, and of severities.
+const MAPS: [&str; 3] = ["labels", "bySeverity", "severities"];
+
+fn fields(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                into.insert(name.clone());
+                if !(MAPS.contains(&name.as_str()) && value.is_object()) {
+                    fields(value, into);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, into)),
+        Value::String(text) => {
+            // The names of schemas and of states stand there too.
+            if text.starts_with("limpid-") {
+                into.insert(text.clone());
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_documented() {
+    let context = alpine();
+    let commands: [&[&str]; 9] = [
+        &["scan", "oci:image"],
+        &["scan", "--platform", "all", "oci:image"],
+        &["scan", "oci:image", "oci:image"],
+        &["packages", "oci:image"],
+        &["packages", "--platform", "all", "oci:image"],
+        &["layers", "oci:image"],
+        &["affected", "CVE-2020-1001"],
+        &["feeds", "status"],
+        &["feeds", "changes", "--since", "2020-01-01"],
+    ];
+    let mut found = BTreeSet::new();
+    for command in commands {
+        let text = context.ok(&[&["--feeds-mirror", "mirror"], command, &["--format", "json"]].concat());
+        let document: Value = serde_json::from_str(&text).unwrap();
+        fields(&document, &mut found);
+    }
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json.md")).unwrap();
+    let missing: Vec<&String> = found.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/json.md does not name {missing:?}");
+    assert!(found.len() > 80, "all documents were looked at: {found:?}");
+}
