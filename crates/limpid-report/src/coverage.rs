@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use limpid_model::{Coverage, PackageType, Report, Support};
 
 use crate::summary::plural;
-use crate::terminal::{Style, printable};
+use crate::terminal::{Style, printable, wrapped};
+
+/// Where what is said of a name begins.
+const INDENT: usize = 16;
 
 /// What the answer rests on, as lines.
 pub(crate) fn coverage(report: &Report, style: Style) -> String {
@@ -14,7 +17,7 @@ pub(crate) fn coverage(report: &Report, style: Style) -> String {
     let mut text = format!("{}\n", style.bold("Coverage"));
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {name:<13} {}", printable(&value));
+        let _ = writeln!(text, "{}", wrapped(&format!("  {name:<13} {}", printable(&value)), INDENT, style));
     };
     line("distribution", distribution(coverage));
     line("answer", coverage.standing.name().to_owned());

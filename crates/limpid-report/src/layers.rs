@@ -4,7 +4,7 @@ use limpid_model::Report;
 use serde_json::{Value, json};
 
 use crate::coverage::coverage;
-use crate::terminal::{Columns, Style, printable};
+use crate::terminal::{Columns, Style, printable, wrapped};
 
 /// Layers for people, base first.
 pub fn layers_table(report: &Report, style: Style) -> String {
@@ -23,9 +23,11 @@ pub fn layers_table(report: &Report, style: Style) -> String {
             if layer.command.is_empty() { "-".to_owned() } else { layer.command.clone() },
         ]);
     }
+    columns.shorten(0, style);
     text.push_str(&columns.render(style, |_, _, _| None));
-    text.push_str("\nINSTALLED, UPGRADED and REMOVED count packages; INTRODUCED and FIXED count vulnerabilities of packages.");
-    text.push_str(&crate::summary::hidden(report));
+    let legend = "INSTALLED, UPGRADED and REMOVED count packages; INTRODUCED and FIXED count vulnerabilities of packages.";
+    text.push('\n');
+    text.push_str(&wrapped(&format!("{legend}{}", crate::summary::hidden(report)), 0, style));
     text.push_str("\n\n");
     text.push_str(&coverage(report, style));
     text

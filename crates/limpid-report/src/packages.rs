@@ -29,6 +29,7 @@ pub fn packages_table(report: &Report, style: Style) -> String {
         ]);
     }
     if !report.packages.is_empty() {
+        columns.shorten(5, style);
         text.push_str(&columns.render(style, |_, _, _| None));
         text.push('\n');
     }

@@ -37,9 +37,12 @@ pub(crate) fn summary(report: &Report) -> String {
         let named: Vec<String> = named
             .map(|severity| format!("{} {}", counts[severity as usize], severity.name().to_lowercase()))
             .collect();
+        let ids: BTreeSet<&str> =
+            affected.iter().map(|finding| finding.verdict.vulnerability.as_str()).collect();
         format!(
-            "{} in {} of {}: {}. {}.",
-            plural(count(affected.len()), "vulnerability", "vulnerabilities"),
+            "{} ({}) in {} of {}: {}. {}.",
+            plural(count(affected.len()), "finding", "findings"),
+            plural(count(ids.len()), "vulnerability", "vulnerabilities"),
             packages.len(),
             plural(count(report.packages.len()), "package", "packages"),
             named.join(", "),

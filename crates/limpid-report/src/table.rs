@@ -4,7 +4,7 @@ use limpid_model::{Report, Verdict, VerdictState};
 
 use crate::coverage::coverage;
 use crate::summary::summary;
-use crate::terminal::{Columns, Style, printable};
+use crate::terminal::{Columns, Style, printable, wrapped};
 
 /// The report of a scan: head, findings, summary, coverage.
 pub fn table(report: &Report, style: Style) -> String {
@@ -27,12 +27,13 @@ pub fn table(report: &Report, style: Style) -> String {
                 layer(report, package.layer),
             ]);
         }
+        columns.shorten(5, style);
         text.push_str(&columns.render(style, |row, column, cell| {
             (column == 0).then(|| style.severity(report.findings[row].rated.severity, cell))
         }));
         text.push('\n');
     }
-    text.push_str(&summary(report));
+    text.push_str(&wrapped(&summary(report), 0, style));
     text.push_str("\n\n");
     text.push_str(&coverage(report, style));
     text

@@ -48,9 +48,32 @@ fn is_harmful(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// `text`, broken between words where the terminal is narrower, each further line indented by `indent`. What has no
+/// room even on a line of its own is left to the terminal, so that it can be copied whole.
+pub(crate) fn wrapped(text: &str, indent: usize, style: Style) -> String {
+    let Some(width) = style.width.filter(|width| *width >= indent + SHRUNK_MIN) else {
+        return text.to_owned();
+    };
+    let mut shown = String::new();
+    let mut column = 0;
+    for word in text.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if column > indent && column + length > width {
+            shown.truncate(shown.trim_end().len());
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "\n{:indent$}", "");
+            column = indent;
+        }
+        shown.push_str(word);
+        column += word.chars().count();
+    }
+    shown
+}
+
 /// Rows of cells in aligned columns, two spaces apart. `paint` colours a cell after its width is known.
 ///
-/// Where the terminal is too narrow, the widest column of those in `shrinkable` is cut with an ellipsis.
+/// Where the terminal is too narrow, the widest column of those in `shrinkable` is cut with an ellipsis: the last one of
+/// all at its end, others in their middle, since what tells versions and names apart often stands last.
 pub(crate) struct Columns {
     head: Vec<&'static str>,
     rows: Vec<Vec<String>>,
@@ -69,6 +92,17 @@ impl Columns {
         self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
+    /// Where the terminal is too narrow, keeps only the first word of each cell of a column.
+    pub(crate) fn shorten(&mut self, column: usize, style: Style) {
+        let natural = self.natural_widths();
+        if style.width.is_none_or(|terminal| total(&natural) <= terminal) {
+            return;
+        }
+        for cell in self.rows.iter_mut().filter_map(|row| row.get_mut(column)) {
+            cell.truncate(cell.find(' ').unwrap_or(cell.len()));
+        }
+    }
+
     pub(crate) fn render(
         &self,
         style: Style,
@@ -84,16 +118,20 @@ impl Columns {
         text
     }
 
-    fn widths(&self, terminal: Option<usize>) -> Vec<usize> {
+    fn natural_widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = self.head.iter().map(|cell| cell.chars().count()).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
+        widths
+    }
+
+    fn widths(&self, terminal: Option<usize>) -> Vec<usize> {
+        let mut widths = self.natural_widths();
         let Some(terminal) = terminal else { return widths };
-        let gaps = 2 * widths.len().saturating_sub(1);
-        let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(terminal);
+        let mut excess = total(&widths).saturating_sub(terminal);
         while excess > 0 {
             let widest = self.shrinkable.iter().copied().max_by_key(|column| widths[*column]);
             let Some(widest) = widest.filter(|column| widths[*column] > SHRUNK_MIN) else { break };
@@ -102,6 +140,22 @@ impl Columns {
         }
         widths
     }
+}
+
+/// Columns that a row takes.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+}
+
+/// `cell` in `width` characters, the end kept if `keeps_end`.
+fn cut(cell: &str, width: usize, keeps_end: bool) -> String {
+    let length = cell.chars().count();
+    if length <= width {
+        return cell.to_owned();
+    }
+    let shown = width.saturating_sub(1);
+    let end = if keeps_end { shown.div_ceil(2) } else { 0 };
+    cell.chars().take(shown - end).chain(['…']).chain(cell.chars().skip(length - end)).collect()
 }
 
 fn render_row(
@@ -113,11 +167,7 @@ fn render_row(
     let last = row.len().saturating_sub(1);
     for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
         let length = cell.chars().count();
-        let shown = if length > *width {
-            cell.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-        } else {
-            cell.clone()
-        };
+        let shown = cut(cell, *width, column != last);
         let padding = if column == last { 0 } else { width.saturating_sub(length) + 2 };
         let shown = paint(column, &shown).unwrap_or(shown);
         // Writing to a String cannot fail.
@@ -139,6 +189,14 @@ mod tests {
     }
 
     #[test]
+    fn narrow_terminals_break_between_words() {
+        let style = Style { color: false, width: Some(20) };
+        let text = wrapped("  name  one two three four-and-twenty-blackbirds", 8, style);
+        assert_eq!(text, "  name  one two\n        three\n        four-and-twenty-blackbirds");
+        assert_eq!(wrapped("  a  b", 4, Style::default()), "  a  b");
+    }
+
+    #[test]
     fn narrow_terminals_cut_only_what_may_be_cut() {
         let mut columns = Columns::new(&["ID", "NAME"], &[1]);
         columns.push(vec!["CVE-2015-0235".into(), "a-very-long-package-name-indeed".into()]);
@@ -146,5 +204,13 @@ mod tests {
         let text = columns.render(style, |_, _, _| None);
         assert!(text.lines().all(|line| line.chars().count() <= 30), "{text}");
         assert!(text.contains("CVE-2015-0235") && text.contains('…'));
+        assert_eq!(cut("2.31.1-0.4ubuntu3.7", 12, true), "2.31.…ntu3.7");
+        assert_eq!(cut("ADD rootfs.tar.xz", 8, false), "ADD roo…");
+        let mut columns = Columns::new(&["VERSION", "LAYER"], &[0]);
+        columns.push(vec!["2.31.1-0.4ubuntu3.7".into(), "1 3b348094737e".into()]);
+        columns.shorten(1, Style { color: false, width: Some(35) });
+        assert!(columns.render(Style::default(), |_, _, _| None).contains("3b348094737e"));
+        columns.shorten(1, style);
+        assert!(columns.render(style, |_, _, _| None).ends_with("2.31.1-0.4ubuntu3.7  1\n"));
     }
 }
