@@ -124,6 +124,13 @@ fn list(file: &mut File, name: &str, limits: &Limits) -> Result<HashMap<String, 
     let mut members = Members { places: HashMap::new(), path_bytes: limits.path_bytes };
     let mut buffer = vec![0; 64 << 10];
     let mut position = 0;
+    let broken = |error| match error {
+        TarError::Malformed { offset, reason } => {
+            Error::malformed(name, format!("the archive breaks at byte {offset}: {reason}"))
+        }
+        TarError::Limit { what, limit } => Error::limit(name, format!("{limit} {what}")),
+        TarError::Spool(error) => Error::io("a temporary file", error),
+    };
     while !walker.has_ended() {
         // Members' contents are stepped over, not read.
         let (data, padding) = walker.skippable();
@@ -137,15 +144,11 @@ fn list(file: &mut File, name: &str, limits: &Limits) -> Result<HashMap<String, 
         }
         // A header at a time, so that the content behind it can be stepped over.
         let used = read.min(crate::tar::BLOCK);
-        walker.feed(&buffer[..used], &mut members).map_err(|error| match error {
-            TarError::Malformed { offset, reason } => {
-                Error::malformed(name, format!("the archive breaks at byte {offset}: {reason}"))
-            }
-            TarError::Limit { what, limit } => Error::limit(name, format!("{limit} {what}")),
-            TarError::Spool(error) => Error::io("a temporary file", error),
-        })?;
+        walker.feed(&buffer[..used], &mut members).map_err(broken)?;
         position += used as u64;
     }
+    // What is missing behind the cut must not be taken for what was never there.
+    walker.finish().map_err(broken)?;
     Ok(members.places)
 }
 

@@ -2,9 +2,13 @@
 //!
 //! Links are reported, never followed, so nothing outside the directory is read; of devices, pipes and sockets
 //! only the name is looked at. The one layer is known by a digest over the paths and what was read of them.
+//!
+//! Of a system that runs, what its kernel has mounted at `proc`, `sys` and `dev` is no file that anybody installed, and
+//! is another at each look: these are taken for the empty directories that they are mounted on.
 
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use limpid_model::{Digest, Hasher, ImageMetadata, LayerMetadata};
@@ -63,7 +67,8 @@ pub(crate) fn walk(
     visitor: &mut dyn LayerVisitor,
 ) -> Result<LayerStats, Error> {
     let problems = ProblemLog::new(limits);
-    let mut walk = Walk { limits, visitor, problems, hasher: Hasher::new(), entries: 0, bytes: 0 };
+    let device = fs::metadata(root).map_err(|error| Error::io(root.display().to_string(), error))?.dev();
+    let mut walk = Walk { device, limits, visitor, problems, hasher: Hasher::new(), entries: 0, bytes: 0 };
     walk.directory(root, "", 0)?;
     walk.problems.finish(walk.visitor);
     Ok(LayerStats {
@@ -75,7 +80,12 @@ pub(crate) fn walk(
     })
 }
 
+/// Where a running system has what is its kernel's.
+const KERNELS: [&str; 3] = ["dev", "proc", "sys"];
+
 struct Walk<'a> {
+    /// The device that the root is on.
+    device: u64,
     limits: &'a Limits,
     visitor: &'a mut dyn LayerVisitor,
     problems: ProblemLog,
@@ -130,6 +140,9 @@ impl Walk<'_> {
         self.note(path);
         if kind.is_dir() {
             self.visitor.entry(&Entry { path, kind: EntryKind::Directory });
+            if KERNELS.contains(&path) && metadata.dev() != self.device {
+                return Ok(());
+            }
             return self.directory(real, path, depth + 1);
         }
         if kind.is_symlink() {

@@ -41,6 +41,9 @@ pub(crate) struct Plan<'a> {
 /// Analyses every image, prints what `output` makes of each in the order given, and says how it ended.
 pub(crate) fn run(session: &Session<'_>, plan: &Plan<'_>, output: &dyn Output) -> Result<Exit, Error> {
     let names = references(plan.images)?;
+    if names.is_empty() {
+        session.warn("the list names no image");
+    }
     let several = plan.images.from_file.is_some() || names.len() > 1;
     let in_one_document = several && plan.for_programs;
     let outcomes = index(session, plan, &names)?;

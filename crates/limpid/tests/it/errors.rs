@@ -67,6 +67,23 @@ fn what_cannot_be_found_says_what_there_is() {
 }
 
 #[test]
+fn archives_that_are_cut_short_say_so() {
+    let context = Context::new();
+    let images = [
+        ("docker-archive", two_layers().docker_archive()),
+        ("oci-archive", two_layers().oci_archive(Encoding::Gzip)),
+    ];
+    for (transport, whole) in images {
+        fs::write(context.path().join("whole.tar"), &whole).unwrap();
+        context.ok(&["--offline", "packages", &format!("{transport}:whole.tar")]);
+        // In the content of the first member, so that none of the others is there.
+        fs::write(context.path().join("cut.tar"), &whole[..520]).unwrap();
+        let (code, error) = context.fails(&["packages", &format!("{transport}:cut.tar")]);
+        assert!(code == 4 && error.contains("cut.tar is malformed") && error.contains("cut short"), "{error}");
+    }
+}
+
+#[test]
 fn a_store_that_cannot_be_used_is_left_alone() {
     let context = Context::new();
     two_layers().oci_layout(&context.path().join("image"), Encoding::Gzip);
