@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use limpid_feeds::{Document, Feed as _, FetchOptions, LOCAL_FEED, Local, Mirror};
 use limpid_image::{OpenOptions, Reference};
 use limpid_index::{Indexer, Kernels, Progress, Quiet};
-use limpid_model::Report;
+use limpid_model::{Platform, Report};
 use limpid_report::Style;
 use limpid_store::{FeedKey, FeedOutcome, ImageRecord, SqliteStore, Store, UpdateStats};
 
@@ -87,7 +87,28 @@ impl<'a> Session<'a> {
             process: &self.process,
         };
         let names: Vec<String> = references.iter().map(|(name, _)| name.clone()).collect();
-        Ok(indexer.index(&names, &open))
+        let outcomes = indexer.index(&names, &open);
+        if let Some(PlatformChoice::One(wanted)) = platform {
+            self.tell_other_platforms(wanted, names.iter().zip(&outcomes));
+        }
+        Ok(outcomes)
+    }
+
+    /// Tells of images that are for another platform than was asked for: where no index offers several, there is only
+    /// the one.
+    fn tell_other_platforms<'o>(
+        &self,
+        wanted: &Platform,
+        outcomes: impl Iterator<Item = (&'o String, &'o Vec<Result<ImageRecord, limpid_index::Error>>)>,
+    ) {
+        for (name, outcomes) in outcomes {
+            for record in outcomes.iter().flatten() {
+                let platform = &record.metadata.platform;
+                if (&platform.os, &platform.architecture) != (&wanted.os, &wanted.architecture) {
+                    self.warn(&format!("{name} is for {platform}, not for {wanted}, and there is no other"));
+                }
+            }
+        }
     }
 
     /// The report of the image, with feeds brought up to date for its distribution if the present is asked for.

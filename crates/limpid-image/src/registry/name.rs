@@ -46,6 +46,9 @@ impl Name {
             name: text.chars().take(200).collect(),
             reason: reason.to_owned(),
         };
+        if text.starts_with("https://") || text.starts_with("http://") {
+            return Err(error("it is an address; leave out what stands before the host"));
+        }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
                 let digest = digest.parse::<Digest>().map_err(|reason| error(&reason.to_string()))?;

@@ -59,6 +59,8 @@ fn what_cannot_be_found_says_what_there_is() {
     assert_eq!(code, 3);
     let (code, error) = context.fails(&["scan", "host:5000:1"]);
     assert!(code == 3 && error.contains("is not the name of an image"), "{error}");
+    let (code, error) = context.fails(&["scan", "https://host/name"]);
+    assert!(code == 3 && error.contains("leave out"), "{error}");
     let (code, error) = context.fails(&["scan", "--fail-on", "severe", "oci:image"]);
     assert!(code == 3 && error.contains("negligible"), "{error}");
     fs::write(context.path().join("image/index.json"), "{\"manifests\":[{").unwrap();
@@ -79,7 +81,10 @@ fn archives_that_are_cut_short_say_so() {
         // In the content of the first member, so that none of the others is there.
         fs::write(context.path().join("cut.tar"), &whole[..520]).unwrap();
         let (code, error) = context.fails(&["packages", &format!("{transport}:cut.tar")]);
-        assert!(code == 4 && error.contains("cut.tar is malformed") && error.contains("cut short"), "{error}");
+        assert!(
+            code == 4 && error.contains("cut.tar is malformed") && error.contains("cut short"),
+            "{error}"
+        );
     }
 }
 

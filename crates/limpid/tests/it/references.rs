@@ -170,3 +170,16 @@ fn one_password_is_not_shown_to_several_registries() {
     let arguments = ["--offline", "scan", "--registry-token", "T", "a.example/x", "a.example/y"];
     assert_eq!(context.fails(&arguments).0, 4);
 }
+
+#[test]
+fn the_only_image_of_a_name_is_told_to_be_for_another_platform() {
+    let context = Context::new();
+    image("1").architecture("arm64").oci_layout(&context.path().join("image"), Encoding::Gzip);
+    let warnings = |platform: &str| {
+        let output = context.run(&["--offline", "packages", "--platform", platform, "oci:image"]);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(warnings("linux/arm64/v8"), "");
+    assert!(warnings("linux/s390x").contains("oci:image is for linux/arm64, not for linux/s390x"));
+}
