@@ -64,7 +64,7 @@ pub(crate) struct Global {
     /// CVE records
     #[arg(long, global = true)]
     pub(crate) no_enrich: bool,
-    /// Print no progress and no warnings
+    /// Print no progress, notes and warnings
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// Use no colours (also: NO_COLOR)

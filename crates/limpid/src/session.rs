@@ -238,8 +238,17 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn warn(&self, message: &str) {
+        self.tell("warning", message);
+    }
+
+    /// What is worth knowing and nothing to worry about.
+    pub(crate) fn note(&self, message: &str) {
+        self.tell("note", message);
+    }
+
+    fn tell(&self, kind: &str, message: &str) {
         if !self.global.quiet {
-            eprint_line(&format!("warning: {}", limpid_report::terminal::printable(message)));
+            eprint_line(&format!("{kind}: {}", limpid_report::terminal::printable(message)));
         }
     }
 }

@@ -16,14 +16,14 @@ const FEED_AGE_SECONDS_MAX: i64 = 6 * 3600;
 /// disk.
 const UPDATE_THREADS: usize = 4;
 
+/// What became of documents, in few words.
+pub(crate) type Became = BTreeMap<FeedKey, String>;
+
 impl Session<'_> {
     /// Updates the feeds that are selected, whatever their age: what became of each document. A feed that fails is
     /// told of; only if the store then has nothing to go by is that an error, which comes beside.
-    pub(crate) fn update(
-        &self,
-        selection: &Selection,
-    ) -> Result<(BTreeMap<FeedKey, String>, Result<(), Error>), Error> {
-        let mut became = BTreeMap::new();
+    pub(crate) fn update(&self, selection: &Selection) -> Result<(Became, Result<(), Error>), Error> {
+        let mut became = Became::new();
         let failed = self.update_all(selection, 0, &mut |updated| {
             became.insert(updated.key.clone(), outcome(&updated.outcome));
         })?;
@@ -64,7 +64,10 @@ impl Session<'_> {
             let name = format!("{} {}", updated.key.feed, updated.key.document);
             if let (Outcome::Changed(_, summary), 0) = (&updated.outcome, age_seconds_max) {
                 // Somebody who updates feeds by hand wants to know.
-                self.tell_skipped(&name, &summary.skipped);
+                for (reason, count) in &summary.skipped {
+                    // Most of it is as it should be: what is not about security, what is no package.
+                    self.note(&format!("{name}: {count} left out: {reason}"));
+                }
             }
             let Outcome::Failed(reason) = &updated.outcome else { continue };
             let state = self.store.feeds()?.into_iter().find(|state| state.key == updated.key);

@@ -1,18 +1,18 @@
 //! `limpid feeds status`
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use limpid_feeds::RepositoryCpes;
 use limpid_model::Severity;
 use limpid_report::terminal::printable;
-use limpid_store::{FeedKey, FeedState, Store as _};
+use limpid_store::{FeedState, Store as _};
 use serde_json::{Map, Value, json};
 
 use crate::arguments::ReportFormat;
 use crate::clock::rfc3339;
 use crate::error::{Error, Exit};
 use crate::session::{Session, print};
+use crate::updating::Became;
 
 /// A document, and its current records by severity, worst first.
 type Known = (FeedState, Vec<(Severity, u64)>);
@@ -20,14 +20,14 @@ type Known = (FeedState, Vec<(Severity, u64)>);
 pub(crate) fn run(session: &Session<'_>, format: ReportFormat) -> Result<Exit, Error> {
     let documents = known(session)?;
     print(&match format {
-        ReportFormat::Table => table(&documents, &BTreeMap::new()),
+        ReportFormat::Table => table(&documents, &Became::new()),
         ReportFormat::Json => json(&documents),
     })?;
     Ok(Exit::Success)
 }
 
 /// The state of the documents that an update was about, each with what became of it.
-pub(crate) fn after_update(session: &Session<'_>, became: &BTreeMap<FeedKey, String>) -> Result<Exit, Error> {
+pub(crate) fn after_update(session: &Session<'_>, became: &Became) -> Result<Exit, Error> {
     let mut documents = known(session)?;
     // Where another process has done it all, nothing is known but the state.
     if !became.is_empty() {
@@ -48,7 +48,7 @@ fn known(session: &Session<'_>) -> Result<Vec<Known>, Error> {
     Ok(documents)
 }
 
-fn table(documents: &[Known], became: &BTreeMap<FeedKey, String>) -> String {
+fn table(documents: &[Known], became: &Became) -> String {
     if documents.is_empty() {
         return "No feed was fetched yet. `limpid scan` fetches what an image needs.\n".to_owned();
     }

@@ -20,11 +20,9 @@ fn fields(value: &Value, into: &mut BTreeSet<String>) {
             }
         }
         Value::Array(values) => values.iter().for_each(|value| fields(value, into)),
-        Value::String(text) => {
-            // The names of schemas and of states stand there too.
-            if text.starts_with("limpid-") {
-                into.insert(text.clone());
-            }
+        // The names of schemas stand there too.
+        Value::String(text) if text.starts_with("limpid-") => {
+            into.insert(text.clone());
         }
         _ => {}
     }
