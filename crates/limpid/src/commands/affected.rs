@@ -31,10 +31,11 @@ pub(crate) fn table(answer: &Answer) -> String {
             if names.is_empty() { affected.image.manifest_digest.to_string() } else { names.join(", ") };
         let _ = writeln!(text, "{}", printable(&name));
         for package in &affected.packages {
-            let fixed = if package.verdict.fixed.is_empty() {
-                package.verdict.state.name().to_owned()
-            } else {
-                format!("fixed in {}", package.verdict.fixed)
+            let (fixed, channel) = (&package.verdict.fixed, &package.verdict.channel);
+            let fixed = match (fixed.is_empty(), channel.is_empty()) {
+                (true, _) => package.verdict.state.name().to_owned(),
+                (false, true) => format!("fixed in {fixed}"),
+                (false, false) => format!("fixed in {fixed} through {channel}"),
             };
             let line = format!(
                 "  {} {} ({fixed}), brought by layer {}: {}",
@@ -93,6 +94,7 @@ fn json(answer: &Answer) -> Value {
                         "version": package.package.version,
                         "state": package.verdict.state.name(),
                         "fixedIn": package.verdict.fixed,
+                        "channel": package.verdict.channel,
                         "severity": package.verdict.severity.name(),
                         "layer": package.layer,
                         "command": package.command,

@@ -36,7 +36,7 @@ fn table(changes: &[Change]) -> String {
             let _ = writeln!(text, "{} {}", printable(&change.key.feed), printable(&change.key.document));
             document = Some(&change.key);
         }
-        let about: Vec<&str> = [&change.package, &change.release, &change.channel]
+        let about: Vec<&str> = [&change.advisory, &change.package, &change.release, &change.channel]
             .into_iter()
             .map(String::as_str)
             .filter(|part| !part.is_empty())
@@ -47,7 +47,7 @@ fn table(changes: &[Change]) -> String {
             (before, "") => format!(": {before}, no longer"),
             (before, after) => format!(": {before} -> {after}"),
         };
-        let line = format!("  {:<9} {} {}{said}", change.kind.name(), change.advisory, about.join(" "));
+        let line = format!("  {:<9} {}{said}", change.kind.name(), about.join(" "));
         let _ = writeln!(text, "{}", printable(line.trim_end()));
     }
     if changes.is_empty() {

@@ -164,3 +164,31 @@ fn the_example_of_the_documentation_is_right() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{errors}");
 }
+
+#[test]
+fn a_fix_of_another_channel_is_named_with_it_by_every_command() {
+    let context = Context::new();
+    let ubuntu = Layer::new()
+        .file("etc/os-release", "ID=ubuntu\nVERSION_ID=\"18.04\"\n")
+        .file("var/lib/dpkg/status", dpkg_status(&[("gzip", "1.0-1", "")]));
+    ImageBuilder::new().layer("ADD", &ubuntu).oci_layout(&context.path().join("ubuntu"), Encoding::Gzip);
+    fs::create_dir(context.path().join("own")).unwrap();
+    record(
+        &context,
+        "a.json",
+        r#"{"id":"CVE-2001-0001","affected":[{"package":{"ecosystem":"Ubuntu:Pro:18.04:LTS","name":"gzip"},
+        "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"1.0-1+esm1"}]}]}]}"#,
+    );
+    context.ok(&["feeds", "import", "own"]);
+    let said = |arguments: &[&str]| context.ok(&[&["--offline"], arguments].concat());
+    let scanned: Value = serde_json::from_str(&said(&["scan", "--format", "json", "oci:ubuntu"])).unwrap();
+    let channel = scanned["findings"][0]["channel"].as_str().unwrap();
+    assert!(!channel.is_empty());
+    assert!(said(&["scan", "oci:ubuntu"]).contains(&format!("1.0-1+esm1 ({channel})")));
+    assert!(said(&["explain", "oci:ubuntu", "CVE-2001-0001"]).contains(&format!("channel   {channel}\n")));
+    let answer = said(&["affected", "CVE-2001-0001"]);
+    assert!(answer.contains(&format!("gzip 1.0-1 (fixed in 1.0-1+esm1 through {channel})")), "{answer}");
+    let answer: Value =
+        serde_json::from_str(&said(&["affected", "--format", "json", "CVE-2001-0001"])).unwrap();
+    assert_eq!(answer["images"][0]["packages"][0]["channel"], channel);
+}
