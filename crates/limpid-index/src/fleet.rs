@@ -105,7 +105,11 @@ fn packages(
     hit: &BTreeMap<OccurrenceId, &Verdict>,
 ) -> Result<Vec<AffectedPackage>, Error> {
     let Some(record) = store.image_by_id(image)? else { return Ok(Vec::new()) };
-    let (layers, _) = store.contents(&record.nodes)?;
+    let (layers, _) = match store.contents(&record.nodes) {
+        // Forgotten since it was listed.
+        Err(limpid_store::Error::Gone(_)) => return Ok(Vec::new()),
+        contents => contents?,
+    };
     let placements = placements(&layers);
     let mut packages = Vec::new();
     for id in occurrences {

@@ -19,6 +19,10 @@ use crate::{Clock, Error, Process, Progress};
 /// not read, and Linux follows 40.
 const ROUNDS_MAX: usize = 40;
 
+/// How often an image is stored while collections may free what it uses. A try takes milliseconds, a collection
+/// seconds: seldom is more than the second needed.
+const ATTEMPTS_BESIDE_COLLECTIONS: usize = 3;
+
 /// Indexes images.
 pub struct Indexer<'a> {
     /// Where results are kept.
@@ -52,7 +56,11 @@ impl Indexer<'_> {
         let known = self.store.image(&image.metadata().manifest_digest)?;
         let known = known.filter(|(_, record)| record.indexer_state == indexer_state());
         if let Some((id, _)) = &known {
-            self.store.put_reference(*id, reference, self.clock.now())?;
+            match self.store.put_reference(*id, reference, self.clock.now()) {
+                // Forgotten this very moment: then it is not known.
+                Err(limpid_store::Error::Gone(_)) => return Ok(None),
+                noted => noted?,
+            }
         }
         Ok(known)
     }
@@ -72,7 +80,43 @@ impl Indexer<'_> {
             }
         };
         let composition = self.compose(image, &mut layers)?;
-        let record = self.record(metadata, &layers, composition)?;
+        self.keep(&metadata, &layers, &composition, reference)
+    }
+
+    /// Stores the image. A collection beside may have freed what no image used yet: then it is stored again, from
+    /// memory. Who has bad luck several times keeps collections away meanwhile.
+    fn keep(
+        &self,
+        metadata: &ImageMetadata,
+        layers: &[LayerRecord],
+        composition: &Composition,
+        reference: &str,
+    ) -> Result<(ImageId, ImageRecord), Error> {
+        for attempt in 0..ATTEMPTS_BESIDE_COLLECTIONS {
+            match self.put(metadata, layers, composition, reference, attempt > 0) {
+                Err(Error::Store(limpid_store::Error::Gone(_))) => {}
+                done => return done,
+            }
+        }
+        let put = || self.put(metadata, layers, composition, reference, true);
+        self.analysis().leases.once(crate::collect::TASK, &|_| Ok(None), put)
+    }
+
+    /// Stores the image once; its layers too, if they are not there any more.
+    fn put(
+        &self,
+        metadata: &ImageMetadata,
+        layers: &[LayerRecord],
+        composition: &Composition,
+        reference: &str,
+        with_layers: bool,
+    ) -> Result<(ImageId, ImageRecord), Error> {
+        for layer in layers.iter().filter(|_| with_layers) {
+            if self.store.readings(&layer.digest)? == 0 {
+                self.store.put_layer(layer)?;
+            }
+        }
+        let record = self.record(metadata.clone(), layers, composition)?;
         let id = self.store.put_image(&record, reference, self.clock.now())?;
         Ok((id, record))
     }
@@ -149,7 +193,7 @@ impl Indexer<'_> {
         &self,
         metadata: ImageMetadata,
         layers: &[LayerRecord],
-        composition: Composition,
+        composition: &Composition,
     ) -> Result<ImageRecord, Error> {
         let mut nodes: Vec<NodeId> = Vec::with_capacity(layers.len());
         for (chain_key, diff) in &composition.steps {
@@ -178,7 +222,7 @@ impl Indexer<'_> {
             let reason = "an image for Windows: Limpid does not know what is installed in it".to_owned();
             problems.push(image_problem("", reason));
         }
-        let distribution = composition.distribution.or(windows);
+        let distribution = composition.distribution.clone().or(windows);
         Ok(ImageRecord {
             metadata,
             nodes,

@@ -7,6 +7,7 @@
 mod analyse;
 mod batch;
 mod changes;
+mod collect;
 mod compose;
 mod error;
 mod fleet;
@@ -29,6 +30,7 @@ mod vulnerabilities;
 pub use analyse::indexer_state;
 pub use batch::{IMAGES_OPEN_MAX, Opener};
 pub use changes::{Change, ChangeKind, changes};
+pub use collect::collect;
 pub use compose::COMPOSER_VERSION;
 pub use error::Error;
 pub use fleet::{Affected, AffectedImage, AffectedPackage, affected};

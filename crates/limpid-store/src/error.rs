@@ -63,6 +63,29 @@ pub enum Error {
     /// The same image digest was stored before with other layers.
     #[error("image {0} is known with a different list of layers; one of the two is forged")]
     Conflict(limpid_model::Digest),
+    /// Something that the caller held on to was freed, because nothing in the store used it.
+    #[error("{0} was removed from the store meanwhile")]
+    Gone(String),
+    /// A file that must not be overwritten is there.
+    #[error("{path} exists already")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Other processes have the store open.
+    #[error("the store {path} is in use")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backup does not hold what a store must hold.
+    #[error("{path} is damaged: {what}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it first.
+        what: String,
+    },
     /// Anything else that the engine reports.
     #[error("the store failed: {0}")]
     Engine(String),
@@ -74,7 +97,7 @@ pub enum Error {
 impl Error {
     /// Whether the next operation will fail for the same reason, whatever it is about.
     pub fn concerns_all(&self) -> bool {
-        !matches!(self, Self::Conflict(_) | Self::Caller(_))
+        !matches!(self, Self::Conflict(_) | Self::Gone(_) | Self::Caller(_))
     }
 }
 

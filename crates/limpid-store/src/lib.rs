@@ -9,6 +9,7 @@ mod codec;
 mod error;
 mod sqlite;
 mod store;
+mod upkeep;
 
 pub use error::{Error, Result};
 pub use sqlite::SqliteStore;
@@ -18,3 +19,4 @@ pub use store::{
     NodeId, OccurrenceId, PlacedId, ScoreDay, ScoreUpdate, SearchedFile, Store, StoredAffected, UpdateStats,
     Validators, VulnerabilityScore,
 };
+pub use upkeep::{Broken, CheckReport, Collection, Freed, StoreStatus, Upkeep};

@@ -7,7 +7,7 @@ use limpid_model::{
     LayerProblem, Occurrence, PackageDiff, Severity, Verdict,
 };
 
-use crate::Result;
+use crate::{Result, Upkeep};
 
 /// A package set node in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -309,7 +309,7 @@ pub struct Lease {
 }
 
 /// The store.
-pub trait Store: Fleet + Send + Sync {
+pub trait Store: Fleet + Upkeep + Send + Sync {
     /// What a layer says, by its verified digest.
     fn layer(&self, digest: &Digest) -> Result<Option<LayerRecord>>;
     /// Keeps what a layer says and counts the reading. Findings of the same layer are replaced, unless those
@@ -327,7 +327,7 @@ pub trait Store: Fleet + Send + Sync {
     /// The node that a chain of layers leads to.
     fn node(&self, chain_key: &Digest) -> Result<Option<NodeId>>;
     /// Keeps a node: what the last layer of the chain did, against its parent. A layer that did nothing
-    /// leads to its parent's node.
+    /// leads to its parent's node. [`Error::Gone`](crate::Error::Gone) if the parent was freed meanwhile.
     fn put_node(&self, chain_key: &Digest, parent: Option<NodeId>, diff: &PackageDiff) -> Result<NodeId>;
     /// What a layer chain's nodes did, base first, for a node after each layer.
     fn contents(&self, nodes: &[NodeId]) -> Result<(Vec<LayerContents>, BTreeMap<OccurrenceId, Occurrence>)>;
@@ -335,9 +335,9 @@ pub trait Store: Fleet + Send + Sync {
     /// The image with this manifest digest.
     fn image(&self, manifest_digest: &Digest) -> Result<Option<(ImageId, ImageRecord)>>;
     /// Keeps an image and the reference it was seen under (none for an empty one). Refuses another list of
-    /// layers under a known digest.
+    /// layers under a known digest. [`Error::Gone`](crate::Error::Gone) if a layer or node was freed meanwhile.
     fn put_image(&self, image: &ImageRecord, reference: &str, now: i64) -> Result<ImageId>;
-    /// Notes that a reference names an image now.
+    /// Notes that a reference names an image now. [`Error::Gone`](crate::Error::Gone) if it was forgotten.
     fn put_reference(&self, image: ImageId, reference: &str, now: i64) -> Result<()>;
     /// The image that a reference named last.
     fn image_by_reference(&self, reference: &str) -> Result<Option<(ImageId, ImageRecord)>>;

@@ -100,6 +100,9 @@ pub(crate) enum Command {
     /// Update feeds, or show their state
     #[command(subcommand)]
     Feeds(Feeds),
+    /// Look after the store: what it holds, whether it is sound, forgetting images, backups
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Compare versions as an ecosystem's own tool does
     #[command(subcommand)]
     Version(Version),
@@ -328,6 +331,52 @@ pub(crate) struct FeedsUpdate {
     /// Every document of every feed, for a server
     #[arg(long, conflicts_with = "names")]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Show how much the store holds
+    Status {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+        format: ReportFormat,
+    },
+    /// Verify that everything in the store fits together; exits with 5 if something does not
+    Check {
+        /// How to print what was found
+        #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+        format: ReportFormat,
+    },
+    /// Forget images and all their references; `limpid store gc` then frees what only they used
+    Forget {
+        /// References as they were scanned, each for the image that it named last, or digests of manifests
+        #[arg(value_name = "REF|DIGEST", required = true)]
+        images: Vec<String>,
+    },
+    /// Free what no image uses; other processes may go on using the store
+    Gc {
+        /// First forget the images that nobody asked for in the last N days
+        #[arg(long, value_name = "N")]
+        keep_days: Option<u32>,
+        /// Free only what was unused for N minutes, since somebody may be about to use it; 0 frees all
+        #[arg(long, value_name = "N", default_value_t = 15)]
+        grace: u32,
+    },
+    /// Write all that the store holds to a new file, while others may write to the store
+    Backup {
+        /// The file, which must not be there yet
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Make the store what a backup holds, if the backup is sound
+    Restore {
+        /// The backup
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Replace the store that is there
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

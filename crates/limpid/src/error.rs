@@ -56,6 +56,8 @@ pub(crate) enum Error {
     Index(#[from] limpid_index::Error),
     #[error(transparent)]
     Store(#[from] limpid_store::Error),
+    #[error("the store has no image {0}")]
+    UnknownImage(String),
     #[error("{0}")]
     Feeds(String),
     #[error("{message}")]
@@ -77,6 +79,7 @@ impl Error {
             Self::Io { .. } => Exit::Failure,
             Self::Reference(_) | Self::Usage { .. } => Exit::Usage,
             Self::Feeds(_) => Exit::Feeds,
+            Self::UnknownImage(_) => Exit::Image,
             Self::Store(_) | Self::Index(limpid_index::Error::Store(_) | limpid_index::Error::Stopped) => {
                 Exit::Store
             }
@@ -91,6 +94,11 @@ impl Error {
     /// What the user could do.
     fn hint(&self) -> Option<Cow<'static, str>> {
         use limpid_store::Error as Store;
+        if let Self::UnknownImage(_) = self {
+            return Some(Cow::Borrowed(
+                "name it as it was scanned, or by the digest of its manifest (sha256:…)",
+            ));
+        }
         let (Self::Store(store) | Self::Index(limpid_index::Error::Store(store))) = self else {
             return self.image_hint();
         };
@@ -105,6 +113,10 @@ impl Error {
             Store::TooOld { .. } => Some("move the file away; everything in it can be computed again"),
             Store::TooNew { .. } => Some("use the newer Limpid, or another file with --store"),
             Store::DiskFull => Some("free some space, or choose a file on another disk with --store"),
+            Store::Gone(_) => Some("an image was forgotten just now; try again"),
+            Store::Exists { .. } => Some("choose another file; `restore` replaces a store only with --force"),
+            Store::InUse { .. } => Some("try again when no other process has it open"),
+            Store::Damaged { .. } => Some("restore another backup"),
             Store::Busy => Some("try again when the other process is done"),
             Store::Corrupt(_) => Some("move the file away; everything in it can be computed again"),
             Store::ReadOnly => Some("make the file and its folder writable, or choose another with --store"),

@@ -29,11 +29,7 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(crate) fn open(global: &'a Global) -> Result<Self, Error> {
-        let path = match &global.store {
-            Some(path) => path.clone(),
-            None => default_store()?,
-        };
-        Self::with_store(global, SqliteStore::open(&path)?)
+        Self::with_store(global, SqliteStore::open(&store_path(global)?)?)
     }
 
     /// A session on a store that is open already.
@@ -268,6 +264,11 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(Error::io("cannot write the output"))
+}
+
+/// The store's file.
+pub(crate) fn store_path(global: &Global) -> Result<PathBuf, Error> {
+    global.store.clone().map_or_else(default_store, Ok)
 }
 
 fn default_store() -> Result<PathBuf, Error> {

@@ -1,16 +1,20 @@
 //! Images, the references that name them, and their layers.
 
+use std::collections::BTreeSet;
+
 use limpid_model::{Digest, Distribution, ImageMetadata, LayerProblem};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 
+use super::ids::Kind;
+use super::nodes;
 use crate::store::{ImageId, ImageRecord, NodeId};
 use crate::{Error, Result, codec};
 
 /// What of an image has no column of its own.
 #[derive(Serialize, Deserialize)]
-struct Body {
-    metadata: ImageMetadata,
+pub(super) struct Body {
+    pub(super) metadata: ImageMetadata,
     distribution: Option<Distribution>,
     problems: Vec<LayerProblem>,
     indexer_state: String,
@@ -88,14 +92,19 @@ pub(super) fn put_image(
         problems: image.problems.clone(),
         indexer_state: image.indexer_state.clone(),
     })?;
+    for node in image.nodes.iter().collect::<BTreeSet<_>>() {
+        nodes::expect(&transaction, *node)?;
+    }
     // An image without layers has no node; no node has id 0.
     let node = image.nodes.last().map_or(0, |node| node.0);
+    let new = Kind::Image.next_id(&transaction)?;
     transaction
         .prepare_cached(
-            "INSERT INTO image (manifest_digest, node_id, release, body, analysed_at) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO image (manifest_digest, node_id, release, body, analysed_at, image_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (manifest_digest) DO UPDATE SET node_id = ?2, release = ?3, body = ?4, analysed_at = ?5",
         )?
-        .execute(params![digest.as_bytes().as_slice(), node, image.release, body, now])?;
+        .execute(params![digest.as_bytes().as_slice(), node, image.release, body, now, new])?;
     let id: i64 = transaction
         .prepare_cached("SELECT image_id FROM image WHERE manifest_digest = ?1")?
         .query_row([digest.as_bytes().as_slice()], |row| row.get(0))?;
@@ -115,7 +124,7 @@ fn put_layers(connection: &Connection, id: i64, image: &ImageRecord) -> Result<(
         let position = i64::try_from(position).unwrap_or(i64::MAX);
         let inserted = insert.execute(params![id, position, layer.digest.as_bytes().as_slice(), node.0])?;
         if inserted != 1 {
-            return Err(Error::Engine(format!("layer {} was not stored before its image", layer.digest)));
+            return Err(Error::Gone(format!("layer {}", layer.digest)));
         }
     }
     Ok(())
@@ -128,12 +137,16 @@ pub(super) fn put_reference(
     now: i64,
 ) -> Result<()> {
     if !reference.is_empty() {
-        connection
+        let noted = connection
             .prepare_cached(
-                "INSERT INTO reference (reference, image_id, first_seen, last_seen) VALUES (?1, ?2, ?3, ?3)
+                "INSERT INTO reference (reference, image_id, first_seen, last_seen)
+                 SELECT ?1, image_id, ?3, ?3 FROM image WHERE image_id = ?2
                  ON CONFLICT (reference, image_id) DO UPDATE SET last_seen = max(last_seen, ?3)",
             )?
             .execute(params![reference, image.0, now])?;
+        if noted == 0 {
+            return Err(Error::Gone(format!("image {}", image.0)));
+        }
     }
     Ok(())
 }

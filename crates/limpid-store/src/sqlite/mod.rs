@@ -4,9 +4,14 @@
 
 mod advisories;
 mod changes;
+mod check;
+mod collection;
+mod copies;
 mod feeds;
 mod fleet;
+mod ids;
 mod images;
+mod invariants;
 mod layers;
 mod nodes;
 mod open;
@@ -14,6 +19,7 @@ mod repositories;
 mod scores;
 mod texts;
 mod update;
+mod upkeep;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,6 +6,7 @@ use limpid_model::{Context, Digest, Hasher, Occurrence, Owner, Package, PackageD
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 
+use super::ids::Kind;
 use super::{digest, texts};
 use crate::store::{LayerContents, NodeId, OccurrenceId, PlacedId};
 use crate::{Error, Result, codec};
@@ -13,11 +14,37 @@ use crate::{Error, Result, codec};
 /// A node's diff as stored: occurrence and text ids. Installed occurrences are grouped by path, since nearly
 /// all of a node's come from one database.
 #[derive(Serialize, Deserialize, Default)]
-struct StoredDiff {
+pub(super) struct StoredDiff {
     installed: Vec<(i64, Vec<i64>)>,
     upgraded: Vec<(i64, i64, i64)>,
     removed: Vec<i64>,
     reassigned: Vec<(i64, i64, i64)>,
+}
+
+impl StoredDiff {
+    pub(super) fn decode(body: &[u8]) -> Result<Self> {
+        codec::decode(body, "a package set node")
+    }
+
+    /// The occurrences that it brings (1) or takes away (0), as `node_change` has them.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        let installed = self.installed.iter().flat_map(|(_, occurrences)| occurrences).map(|id| (*id, 1));
+        let pairs = self.upgraded.iter().chain(&self.reassigned).filter(|(from, to, _)| from != to);
+        let replaced = pairs.flat_map(|(from, to, _)| [(*from, 0), (*to, 1)]);
+        installed.chain(replaced).chain(self.removed.iter().map(|id| (*id, 0)))
+    }
+
+    /// Every occurrence that it names.
+    pub(super) fn occurrences(&self) -> BTreeSet<i64> {
+        let pairs = self.upgraded.iter().chain(&self.reassigned).flat_map(|(from, to, _)| [*from, *to]);
+        self.changes().map(|(occurrence, _)| occurrence).chain(pairs).collect()
+    }
+
+    /// Every path that it names.
+    pub(super) fn paths(&self) -> BTreeSet<i64> {
+        let pairs = self.upgraded.iter().chain(&self.reassigned).map(|(_, _, path)| *path);
+        self.installed.iter().map(|(path, _)| *path).chain(pairs).collect()
+    }
 }
 
 pub(super) fn node(connection: &Connection, chain_key: &Digest) -> Result<Option<NodeId>> {
@@ -33,7 +60,11 @@ pub(super) fn put_node(
     diff: &PackageDiff,
 ) -> Result<NodeId> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let id = match (node(&transaction, chain_key)?, parent) {
+    let known = node(&transaction, chain_key)?;
+    if let (None, Some(parent)) = (known, parent) {
+        expect(&transaction, parent)?;
+    }
+    let id = match (known, parent) {
         (Some(known), _) => return Ok(known),
         (None, Some(parent)) if diff.is_empty() => parent,
         (None, parent) => insert_node(&transaction, parent, diff)?,
@@ -41,8 +72,19 @@ pub(super) fn put_node(
     transaction
         .prepare_cached("INSERT INTO chain (chain_key, node_id) VALUES (?1, ?2)")?
         .execute(params![chain_key.as_bytes().as_slice(), id.0])?;
+    // A collection that found the node unused has let its chains go already, and must begin again.
+    Kind::Node.unmark(&transaction, id.0)?;
     transaction.commit()?;
     Ok(id)
+}
+
+/// Fails if the node was freed meanwhile. To be called inside a write transaction.
+pub(super) fn expect(connection: &Connection, node: NodeId) -> Result<()> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM node WHERE node_id = ?1")?;
+    match statement.exists([node.0])? {
+        true => Ok(()),
+        false => Err(Error::Gone(format!("package set node {}", node.0))),
+    }
 }
 
 fn insert_node(connection: &Connection, parent: Option<NodeId>, diff: &PackageDiff) -> Result<NodeId> {
@@ -52,23 +94,19 @@ fn insert_node(connection: &Connection, parent: Option<NodeId>, diff: &PackageDi
         return Ok(NodeId(known));
     }
     let stored = store_diff(connection, diff)?;
-    connection.prepare_cached("INSERT INTO node (node_key, parent_id, diff) VALUES (?1, ?2, ?3)")?.execute(
-        params![key.as_bytes().as_slice(), parent.map(|parent| parent.0), codec::encode(&stored)?],
-    )?;
-    let id = connection.last_insert_rowid();
+    let id = Kind::Node.next_id(connection)?;
+    connection
+        .prepare_cached("INSERT INTO node (node_id, node_key, parent_id, diff) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            id,
+            key.as_bytes().as_slice(),
+            parent.map(|parent| parent.0),
+            codec::encode(&stored)?
+        ])?;
     let mut change = connection
         .prepare_cached("INSERT INTO node_change (occurrence_id, node_id, brings) VALUES (?1, ?2, ?3)")?;
-    for occurrence in stored.installed.iter().flat_map(|(_, occurrences)| occurrences) {
-        change.execute(params![occurrence, id, 1])?;
-    }
-    for (from, to, _) in stored.upgraded.iter().chain(&stored.reassigned) {
-        if from != to {
-            change.execute(params![from, id, 0])?;
-            change.execute(params![to, id, 1])?;
-        }
-    }
-    for occurrence in &stored.removed {
-        change.execute(params![occurrence, id, 0])?;
+    for (occurrence, brings) in stored.changes() {
+        change.execute(params![occurrence, id, brings])?;
     }
     Ok(NodeId(id))
 }
@@ -129,10 +167,13 @@ fn intern_occurrence(
     if let Some(id) = find.query_row(params![package, context, owner], |row| row.get(0)).optional()? {
         return Ok(id);
     }
+    let id = Kind::Occurrence.next_id(connection)?;
     connection
-        .prepare_cached("INSERT INTO occurrence (package_id, context_id, owner) VALUES (?1, ?2, ?3)")?
-        .execute(params![package, context, owner])?;
-    Ok(connection.last_insert_rowid())
+        .prepare_cached(
+            "INSERT INTO occurrence (occurrence_id, package_id, context_id, owner) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![id, package, context, owner])?;
+    Ok(id)
 }
 
 fn intern_package(connection: &Connection, package: &Package) -> Result<i64> {
@@ -239,8 +280,8 @@ fn layer_contents(
     let body: Vec<u8> = statement
         .query_row([node.0], |row| row.get(0))
         .optional()?
-        .ok_or_else(|| Error::Corrupt(format!("package set node {} is missing", node.0)))?;
-    let stored: StoredDiff = codec::decode(&body, "a package set node")?;
+        .ok_or_else(|| Error::Gone(format!("package set node {}", node.0)))?;
+    let stored = StoredDiff::decode(&body)?;
     let mut layer = LayerContents::default();
     let mut id = |id: i64| {
         wanted.insert(id);

@@ -13,7 +13,7 @@ const APPLICATION_ID: i64 = 0x4c6d_7064;
 /// The schema that the first migration makes. Those before it were never released.
 const FIRST_SCHEMA: i64 = 2;
 /// The first makes [`FIRST_SCHEMA`] in an empty file, each further one brings a schema to the next.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("unused.sql")];
 /// How long a writer waits for its turn. Writers hold it for well under a second, but for the first load of a
 /// large feed on a slow disk.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ impl Place {
         matches!(self, Self::ReadOnly { .. })
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         match self {
             Self::File(path) | Self::ReadOnly { path, .. } => path.clone(),
             Self::Memory(_) => PathBuf::from(":memory:"),
@@ -127,7 +127,7 @@ impl Place {
 
     /// Switches the file to WAL, which cannot be done inside a transaction and is kept in the file. Where others
     /// open the same new file, SQLite says so at once instead of waiting.
-    fn switch_to_log(&self, connection: &Connection) -> Result<()> {
+    pub(super) fn switch_to_log(&self, connection: &Connection) -> Result<()> {
         for _ in 0..PAUSES_MAX {
             match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
                 Ok(()) => return Ok(()),
@@ -176,7 +176,7 @@ impl Place {
 }
 
 /// Bytes of the log beside the store.
-fn log_bytes(path: &Path) -> u64 {
+pub(super) fn log_bytes(path: &Path) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     std::fs::metadata(PathBuf::from(log)).map_or(0, |log| log.len())

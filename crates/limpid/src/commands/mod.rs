@@ -11,6 +11,8 @@ mod layers;
 mod owner;
 mod packages;
 mod scan;
+mod store;
+mod store_status;
 mod version;
 
 use crate::arguments::{Arguments, Command};
@@ -27,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         Command::Owner(command) => owner::run(global, command),
         Command::Affected(command) => affected::run(global, command),
         Command::Feeds(command) => feeds::run(global, command),
+        Command::Store(command) => store::run(global, command),
         Command::Version(command) => version::run(command),
         Command::Coverage => coverage::run(),
         Command::Demo => demo::run(global),

@@ -1,0 +1,254 @@
+//! Whether everything in the store fits together.
+//!
+//! SQLite checks the file itself; what follows are the invariants of our tables. Where rows only have to agree with
+//! other rows, one statement finds those that do not. Where they hold encoded values, every value is decoded, one at a
+//! time. All of it sees one moment; the log beside the store grows as long as a check and writers go on together.
+
+use std::collections::BTreeSet;
+
+use limpid_model::{AdvisoryDetails, Context, LayerFindings, PackageFact, PackageType, Severity, Verdict};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::de::DeserializeOwned;
+
+use super::advisories::AffectedBody;
+use super::invariants::{RULES, Rule};
+use super::nodes::StoredDiff;
+use super::{count, digest, images, upkeep};
+use crate::store::SearchedFile;
+use crate::upkeep::{Broken, CheckReport};
+use crate::{Result, codec};
+
+/// Problems of the file that SQLite lists at most.
+const FILE_PROBLEMS_MAX: u32 = 100;
+/// A lease that runs for longer was made by a clock that is wrong, or by nobody of ours.
+const LEASE_SECONDS_MAX: i64 = 24 * 3600;
+
+/// Checks one snapshot of the store.
+pub(super) fn check(connection: &mut Connection, now: i64) -> Result<CheckReport> {
+    let transaction = connection.transaction()?;
+    let mut check = Check { connection: &transaction, now, report: CheckReport::default() };
+    check.file()?;
+    // Rows of a file that is broken may be anything.
+    if check.report.is_sound() {
+        for rule in RULES {
+            check.rule(rule)?;
+        }
+        check.values()?;
+        check.nodes()?;
+        check.report.status = upkeep::status(&transaction)?;
+    }
+    Ok(check.report)
+}
+
+struct Check<'a> {
+    connection: &'a Connection,
+    now: i64,
+    report: CheckReport,
+}
+
+impl Check<'_> {
+    /// Notes how an invariant came out: how many rows break it, and the first.
+    fn note(&mut self, table: &'static str, what: &'static str, found: Found) {
+        self.report.invariants += 1;
+        if let Some(example) = found.example {
+            self.report.broken.push(Broken { table, what, count: found.count, example });
+        }
+    }
+
+    fn file(&mut self) -> Result<()> {
+        let mut found = Found::default();
+        let mut statement =
+            self.connection.prepare(&format!("PRAGMA integrity_check({FILE_PROBLEMS_MAX})"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let problem: String = row.get(0)?;
+            if problem != "ok" {
+                found.add(|| problem);
+            }
+        }
+        drop(rows);
+        drop(statement);
+        self.note("file", "problems of SQLite's own check", found);
+        Ok(())
+    }
+
+    fn rule(&mut self, (table, what, sql): &Rule) -> Result<()> {
+        let mut found = Found::default();
+        let mut statement = self.connection.prepare(sql)?;
+        let latest = self.now.saturating_add(LEASE_SECONDS_MAX);
+        let mut rows = match statement.parameter_count() {
+            0 => statement.query([])?,
+            _ => statement.query([latest])?,
+        };
+        while let Some(row) = rows.next()? {
+            // Bytes that are no text are shown as well as can be.
+            let example =
+                String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default()).into_owned();
+            found.add(|| example);
+        }
+        drop(rows);
+        drop(statement);
+        self.note(table, what, found);
+        Ok(())
+    }
+
+    /// Decodes what is encoded.
+    fn values(&mut self) -> Result<()> {
+        let unreadable = "that cannot be read";
+        self.each("layer", unreadable, "layer_id, digest, findings, searched", &|row| {
+            digest(row.get_ref(1)?.as_blob().unwrap_or_default())?;
+            codec::unpack::<LayerFindings>(row.get_ref(2)?.as_blob().unwrap_or_default(), "findings")?;
+            decodes::<BTreeSet<SearchedFile>>(row, 3)
+        })?;
+        self.each("package", unreadable, "package_id, kind, facts", &|row| {
+            let kind = usize::try_from(row.get::<_, i64>(1)?).ok();
+            let is_known = kind.is_some_and(|kind| kind < PackageType::ALL.len());
+            Ok(is_known && decodes::<Vec<(PackageFact, String)>>(row, 2)?)
+        })?;
+        self.each("context", unreadable, "context_id, release, body", &|row| {
+            let context: Context = codec::decode(row.get_ref(2)?.as_blob().unwrap_or_default(), "context")?;
+            Ok(context.release == row.get::<_, String>(1)?)
+        })?;
+        self.each("verdict", unreadable, "package_id, body", &|row| decodes::<Vec<Verdict>>(row, 1))?;
+        self.each("advisory", unreadable, "advisory_id, body, severity, withdrawn", &|row| {
+            let body = row.get_ref(1)?.as_blob().unwrap_or_default();
+            let details: AdvisoryDetails = codec::decode(body, "details")?;
+            let severity = usize::try_from(row.get::<_, i64>(2)?).ok();
+            let same = severity.and_then(|severity| Severity::ALL.get(severity)) == Some(&details.severity);
+            Ok(same && row.get::<_, bool>(3)? != details.withdrawn.is_empty())
+        })?;
+        self.each("affected", unreadable, "affected_id, body", &|row| decodes::<AffectedBody>(row, 1))?;
+        let connection = self.connection;
+        let mut layers = connection.prepare(
+            "SELECT digest FROM image_layer LEFT JOIN layer USING (layer_id) WHERE image_id = ?1 ORDER BY position",
+        )?;
+        let layers = std::cell::RefCell::new(&mut layers);
+        self.each(
+            "image",
+            "that cannot be read or have other layers",
+            "image_id, manifest_digest, body",
+            &|row| {
+                let body: images::Body =
+                    codec::unpack(row.get_ref(2)?.as_blob().unwrap_or_default(), "image")?;
+                let mut layers = layers.borrow_mut();
+                let stored = layers
+                    .query_map([row.get::<_, i64>(0)?], |row| row.get::<_, Option<Vec<u8>>>(0))?
+                    .collect::<Result<Vec<_>, _>>()?;
+                let said = body.metadata.layers.iter().map(|layer| Some(layer.digest.as_bytes().to_vec()));
+                Ok(digest(row.get_ref(1)?.as_blob().unwrap_or_default())? == body.metadata.manifest_digest
+                    && said.eq(stored))
+            },
+        )
+    }
+
+    /// Asks of each row of a table, named by its first column, whether it is right.
+    fn each(
+        &mut self,
+        table: &'static str,
+        what: &'static str,
+        columns: &str,
+        is_right: &dyn Fn(&Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        let mut found = Found::default();
+        let mut statement = self.connection.prepare(&format!("SELECT {columns} FROM {table}"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            // A value of another type than it should have is as wrong as one that cannot be decoded.
+            if !is_right(row).unwrap_or(false) {
+                let id: i64 = row.get(0)?;
+                found.add(|| format!("{table} {id}"));
+            }
+        }
+        drop(rows);
+        drop(statement);
+        self.note(table, what, found);
+        Ok(())
+    }
+
+    /// Diffs, and what is said of them in `node_change`.
+    fn nodes(&mut self) -> Result<()> {
+        let connection = self.connection;
+        let (mut unreadable, mut dangling, mut pathless) =
+            (Found::default(), Found::default(), Found::default());
+        let (mut missing, mut total) = (Found::default(), 0_u64);
+        let mut occurrence = connection.prepare("SELECT 1 FROM occurrence WHERE occurrence_id = ?1")?;
+        let mut text = connection.prepare("SELECT 1 FROM text WHERE text_id = ?1")?;
+        let mut change = connection
+            .prepare("SELECT 1 FROM node_change WHERE occurrence_id = ?1 AND node_id = ?2 AND brings = ?3")?;
+        let mut nodes = connection.prepare("SELECT node_id, diff FROM node ORDER BY node_id")?;
+        let mut rows = nodes.query([])?;
+        while let Some(row) = rows.next()? {
+            let node: i64 = row.get(0)?;
+            let name = || format!("node {node}");
+            let Ok(diff) = StoredDiff::decode(row.get_ref(1)?.as_blob().unwrap_or_default()) else {
+                unreadable.add(name);
+                continue;
+            };
+            for id in diff.occurrences() {
+                if !occurrence.exists([id])? {
+                    dangling.add(|| format!("node {node}, occurrence {id}"));
+                }
+            }
+            for path in diff.paths() {
+                if !text.exists([path])? {
+                    pathless.add(name);
+                }
+            }
+            for (id, brings) in diff.changes() {
+                total += 1;
+                if !change.exists(params![id, node, brings])? {
+                    missing.add(|| format!("node {node}, occurrence {id}"));
+                }
+            }
+        }
+        let present: i64 = connection.query_row("SELECT count(*) FROM node_change", [], |row| row.get(0))?;
+        let expected = total.saturating_sub(missing.count);
+        let surplus = self.surplus(count(present).saturating_sub(expected))?;
+        self.note("node", "whose diff cannot be read", unreadable);
+        self.note("node", "whose diff names occurrences that are missing", dangling);
+        self.note("node", "whose diff names paths that are missing", pathless);
+        self.note("node_change", "that are missing though a diff has them", missing);
+        self.note("node_change", "that no diff has", surplus);
+        Ok(())
+    }
+
+    /// Rows of `node_change` that no diff has: how many is known, the first is looked for.
+    fn surplus(&self, surplus: u64) -> Result<Found> {
+        if surplus == 0 {
+            return Ok(Found::default());
+        }
+        let mut body = self.connection.prepare("SELECT diff FROM node WHERE node_id = ?1")?;
+        let mut changes =
+            self.connection.prepare("SELECT node_id, occurrence_id, brings FROM node_change")?;
+        let mut rows = changes.query([])?;
+        while let Some(row) = rows.next()? {
+            let (node, occurrence, brings): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let diff: Option<Vec<u8>> = body.query_row([node], |row| row.get(0)).optional()?;
+            let diff = diff.and_then(|diff| StoredDiff::decode(&diff).ok());
+            if !diff.is_some_and(|diff| diff.changes().any(|change| change == (occurrence, brings))) {
+                let example = format!("node {node}, occurrence {occurrence}");
+                return Ok(Found { count: surplus, example: Some(example) });
+            }
+        }
+        Ok(Found { count: surplus, example: Some("node_change".to_owned()) })
+    }
+}
+
+/// Whether a column decodes.
+fn decodes<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<bool> {
+    codec::decode::<T>(row.get_ref(column)?.as_blob().unwrap_or_default(), "a value").map(|_| true)
+}
+
+/// Rows that break an invariant.
+#[derive(Debug, Default)]
+struct Found {
+    count: u64,
+    example: Option<String>,
+}
+
+impl Found {
+    fn add(&mut self, name: impl FnOnce() -> String) {
+        self.count += 1;
+        self.example.get_or_insert_with(name);
+    }
+}

@@ -1,0 +1,98 @@
+//! Invariants between rows, each as a query for the rows that break it. `check.rs` asks them all.
+
+/// Table, what is wrong, and a query for what names each such row.
+pub(super) type Rule = (&'static str, &'static str, &'static str);
+
+/// Invariants between rows. `?1` is the latest end that a lease can have.
+pub(super) const RULES: &[Rule] = &[
+    ("node", "whose parent is missing", "SELECT 'node ' || node_id FROM node n WHERE parent_id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM node p WHERE p.node_id = n.parent_id)"),
+    // Collections rely on it, and there is no way in a circle.
+    ("node", "that are not newer than their parent", "SELECT 'node ' || node_id FROM node WHERE parent_id >= node_id"),
+    ("node", "whose key is not 32 bytes", "SELECT 'node ' || node_id FROM node WHERE length(node_key) != 32"),
+    ("chain", "that lead to no node", "SELECT 'chain ' || hex(chain_key) FROM chain c
+        WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = c.node_id)"),
+    ("node_change", "of nodes that are missing", "SELECT 'node ' || node_id || ', occurrence ' || occurrence_id
+        FROM node_change c WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = c.node_id)"),
+    ("node_change", "of occurrences that are missing", "SELECT 'node ' || node_id || ', occurrence ' || occurrence_id
+        FROM node_change c WHERE NOT EXISTS (SELECT 1 FROM occurrence o WHERE o.occurrence_id = c.occurrence_id)"),
+    ("image", "whose last node is missing", "SELECT 'image ' || image_id FROM image i WHERE node_id != 0
+        AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = i.node_id)"),
+    ("image", "whose last node is not that of their last layer", "SELECT 'image ' || image_id FROM image i
+        WHERE node_id != coalesce((SELECT node_id FROM image_layer l WHERE l.image_id = i.image_id
+            ORDER BY position DESC LIMIT 1), 0)"),
+    ("image_layer", "of images that are missing", "SELECT 'image ' || image_id FROM image_layer l
+        WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.image_id = l.image_id)"),
+    ("image_layer", "whose layer is missing", "SELECT 'image ' || image_id || ', layer ' || position FROM image_layer l
+        WHERE NOT EXISTS (SELECT 1 FROM layer y WHERE y.layer_id = l.layer_id)"),
+    ("image_layer", "whose node is missing", "SELECT 'image ' || image_id || ', layer ' || position FROM image_layer l
+        WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = l.node_id)"),
+    ("image_layer", "whose node does not follow that of the layer below",
+        "SELECT 'image ' || l.image_id || ', layer ' || l.position FROM image_layer l JOIN node n USING (node_id)
+         LEFT JOIN image_layer b ON b.image_id = l.image_id AND b.position = l.position - 1
+         WHERE l.node_id IS NOT b.node_id AND n.parent_id IS NOT b.node_id"),
+    ("reference", "to images that are missing", "SELECT reference FROM reference r
+        WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.image_id = r.image_id)"),
+    ("reference", "last seen before they were first seen", "SELECT reference FROM reference WHERE last_seen < first_seen"),
+    ("occurrence", "whose package is missing", "SELECT 'occurrence ' || occurrence_id FROM occurrence o
+        WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = o.package_id)"),
+    ("occurrence", "whose context is missing", "SELECT 'occurrence ' || occurrence_id FROM occurrence o
+        WHERE NOT EXISTS (SELECT 1 FROM context c WHERE c.context_id = o.context_id)"),
+    ("verdict", "of packages that are missing", "SELECT 'package ' || package_id FROM verdict v
+        WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = v.package_id)"),
+    ("verdict", "of contexts that are missing", "SELECT 'context ' || context_id FROM verdict v
+        WHERE NOT EXISTS (SELECT 1 FROM context c WHERE c.context_id = v.context_id)"),
+    ("revision", "of documents that are missing", "SELECT 'revision ' || revision FROM revision r
+        WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.feed_id = r.feed_id)"),
+    ("feed", "whose revision is missing", "SELECT feed || ' ' || document FROM feed f WHERE revision != 0
+        AND NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = f.revision)"),
+    ("advisory", "of documents that are missing", "SELECT 'advisory ' || advisory_id FROM advisory d
+        WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.feed_id = d.feed_id)"),
+    ("advisory", "that end before they begin", "SELECT 'advisory ' || advisory_id FROM advisory WHERE to_revision <= from_revision"),
+    ("advisory", "whose first revision is missing", "SELECT 'advisory ' || advisory_id FROM advisory d
+        WHERE NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = d.from_revision AND r.feed_id = d.feed_id)"),
+    ("advisory", "whose last revision is missing", "SELECT 'advisory ' || advisory_id FROM advisory d WHERE to_revision IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = d.to_revision AND r.feed_id = d.feed_id)"),
+    ("advisory", "that are current more than once", "SELECT 'advisory ' || min(advisory_id) FROM advisory
+        WHERE to_revision IS NULL GROUP BY feed_id, id_text HAVING count(*) > 1"),
+    ("advisory", "whose texts are missing", "SELECT 'advisory ' || advisory_id FROM advisory d
+        WHERE NOT EXISTS (SELECT 1 FROM text t WHERE t.text_id = d.id_text)
+        OR NOT EXISTS (SELECT 1 FROM text t WHERE t.text_id = d.vulnerability_text)"),
+    ("alias", "whose texts are missing", "SELECT 'alias ' || alias_text || ' of ' || id_text FROM alias a
+        WHERE NOT EXISTS (SELECT 1 FROM text t WHERE t.text_id = a.alias_text)
+        OR NOT EXISTS (SELECT 1 FROM text t WHERE t.text_id = a.id_text)"),
+    ("affected", "of documents that are missing", "SELECT 'range ' || affected_id FROM affected a
+        WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.feed_id = a.feed_id)"),
+    ("affected", "that end before they begin", "SELECT 'range ' || affected_id FROM affected WHERE to_revision <= from_revision"),
+    ("affected", "whose first revision is missing", "SELECT 'range ' || affected_id FROM affected a
+        WHERE NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = a.from_revision AND r.feed_id = a.feed_id)"),
+    ("affected", "whose last revision is missing", "SELECT 'range ' || affected_id FROM affected a WHERE to_revision IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = a.to_revision AND r.feed_id = a.feed_id)"),
+    ("affected", "that are current with the same bytes", "SELECT 'range ' || min(affected_id) FROM affected
+        WHERE to_revision IS NULL GROUP BY feed_id, id_text, package_text, release_text, body HAVING count(*) > 1"),
+    ("affected", "whose advisory is not current", "SELECT 'range ' || affected_id FROM affected a WHERE to_revision IS NULL
+        AND NOT EXISTS (SELECT 1 FROM advisory d WHERE d.id_text = a.id_text AND d.feed_id = a.feed_id AND d.to_revision IS NULL)"),
+    ("affected", "whose texts are missing", "SELECT 'range ' || affected_id FROM affected a
+        WHERE NOT EXISTS (SELECT 1 FROM text t WHERE t.text_id = a.id_text)
+        OR NOT EXISTS (SELECT 1 FROM text t WHERE t.text_id = a.package_text)
+        OR NOT EXISTS (SELECT 1 FROM text t WHERE t.text_id = a.release_text)"),
+    ("feed_release", "that count other than the current ranges", "SELECT 'feed ' || r.feed_id || ', release ' || r.release_text
+        FROM feed_release r LEFT JOIN (SELECT feed_id, release_text, count(*) AS current FROM affected
+            WHERE to_revision IS NULL GROUP BY feed_id, release_text) USING (feed_id, release_text)
+        WHERE r.records != coalesce(current, 0)"),
+    ("feed_release", "that lack a release", "SELECT 'feed ' || feed_id || ', release ' || release_text FROM affected a
+        WHERE to_revision IS NULL AND NOT EXISTS (SELECT 1 FROM feed_release r
+            WHERE r.release_text = a.release_text AND r.feed_id = a.feed_id) GROUP BY feed_id, release_text"),
+    ("repository_cpe", "that end before they begin", "SELECT repository FROM repository_cpe WHERE to_revision <= from_revision"),
+    ("repository_cpe", "whose revision is missing", "SELECT repository FROM repository_cpe c
+        WHERE NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = c.from_revision)
+        OR (to_revision IS NOT NULL AND NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = c.to_revision))"),
+    ("repository_cpe", "that are current more than once", "SELECT repository FROM repository_cpe
+        WHERE to_revision IS NULL GROUP BY repository, cpe HAVING count(*) > 1"),
+    ("score", "of documents that are missing", "SELECT 'score ' || cve FROM score s
+        WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.feed_id = s.feed_id)"),
+    ("score", "that are no probability", "SELECT 'score ' || cve FROM score
+        WHERE probability NOT BETWEEN 0 AND 100000 OR percentile NOT BETWEEN 0 AND 100000"),
+    ("lease", "without a task or an owner", "SELECT task FROM lease WHERE task = '' OR owner = ''"),
+    ("lease", "that run for longer than a day", "SELECT task FROM lease WHERE expires_at > ?1"),
+];
