@@ -358,8 +358,8 @@ pub(crate) enum StoreCommand {
         /// First forget the images that nobody asked for in the last N days
         #[arg(long, value_name = "N")]
         keep_days: Option<u32>,
-        /// Free only what was unused for N minutes, since somebody may be about to use it; 0 frees all
-        #[arg(long, value_name = "N", default_value_t = 15)]
+        /// Free only what was unused for so long; with 0, others may have to do again what they have in hand
+        #[arg(long, value_name = "SECONDS", default_value_t = 900)]
         grace: u32,
     },
     /// Write all that the store holds to a new file, while others may write to the store

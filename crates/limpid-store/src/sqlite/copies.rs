@@ -85,7 +85,17 @@ fn replace(source: &Connection, place: &Place, to: &Path) -> Result<()> {
         _ => return Err(Error::InUse { path: to.to_owned() }),
     }
     target.pragma_update_and_check(None, "locking_mode", "NORMAL", |_| Ok(()))?;
-    place.switch_to_log(&target)
+    place.switch_to_log(&target)?;
+    // Under an exclusive lock the journal was made void instead of removed. Nobody else can have begun one: that takes
+    // being alone, and this connection is still open.
+    let mut journal = to.as_os_str().to_owned();
+    journal.push("-journal");
+    match std::fs::remove_file(PathBuf::from(journal)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::Open { path: to.to_owned(), reason: error.to_string() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes the store to a new file.

@@ -13,7 +13,6 @@ use crate::clock::SystemClock;
 use crate::error::{Error, Exit};
 use crate::session::{Session, print, store_path};
 
-const SECONDS_PER_MINUTE: u32 = 60;
 const SECONDS_PER_DAY: i64 = 24 * 3600;
 
 pub(crate) fn run(global: &Global, command: &StoreCommand) -> Result<Exit, Error> {
@@ -73,8 +72,7 @@ fn collect(session: &Session<'_>, keep_days: Option<u32>, grace: u32) -> Result<
             forgotten += u64::from(store.forget(image, now)?);
         }
     }
-    let grace_seconds = grace.saturating_mul(SECONDS_PER_MINUTE);
-    let freed = limpid_index::collect(store, &session.clock, session.process(), grace_seconds)?;
+    let freed = limpid_index::collect(store, &session.clock, session.process(), grace)?;
     print(&store_status::freed(keep_days.map(|_| forgotten), &freed, grace))?;
     Ok(Exit::Success)
 }

@@ -98,7 +98,7 @@ fn findings(report: &CheckReport) -> String {
 }
 
 /// What a collection freed.
-pub(super) fn freed(forgotten: Option<u64>, freed: &Freed, grace_minutes: u32) -> String {
+pub(super) fn freed(forgotten: Option<u64>, freed: &Freed, grace_seconds: u32) -> String {
     let mut text = forgotten.map(|images| format!("forgot {images} images\n")).unwrap_or_default();
     let _ = writeln!(
         text,
@@ -115,7 +115,7 @@ pub(super) fn freed(forgotten: Option<u64>, freed: &Freed, grace_minutes: u32) -
     if freed.waiting > 0 {
         let _ = writeln!(
             text,
-            "{} more layers and nodes are unused, but not for {grace_minutes} minutes yet (--grace)",
+            "{} more layers and nodes are unused, but not for {grace_seconds} seconds yet (--grace)",
             freed.waiting
         );
     }

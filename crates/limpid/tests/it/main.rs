@@ -25,6 +25,7 @@ mod rpm;
 mod rpm_feeds;
 mod scan;
 mod store;
+mod upkeep;
 
 use std::path::Path;
 use std::process::{Command, Output};
