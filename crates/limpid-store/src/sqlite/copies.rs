@@ -99,7 +99,7 @@ fn replace(source: &Connection, place: &Place, to: &Path) -> Result<()> {
 }
 
 /// Writes the store to a new file.
-pub(super) fn backup(connection: &Connection, path: &Path) -> Result<()> {
+pub(super) fn backup(place: &Place, path: &Path) -> Result<()> {
     let exists = || Error::Exists { path: path.to_owned() };
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::AlreadyExists => exists(),
@@ -109,33 +109,46 @@ pub(super) fn backup(connection: &Connection, path: &Path) -> Result<()> {
     if path.symlink_metadata().is_ok() {
         return Err(exists());
     }
-    let partial = Partial::beside(path);
-    // The name is ours alone, so an empty file under it is one that was left behind.
-    File::create(&partial.0).map_err(failed)?;
-    let name = partial
-        .0
-        .to_str()
-        .ok_or_else(|| Error::Open { path: path.to_owned(), reason: "its name is not UTF-8".to_owned() })?;
-    connection.execute("VACUUM INTO ?1", [name])?;
-    // As a store it is written through a log; the mark for that is in the file.
-    let place = Place::File(partial.0.clone());
-    let copy = place.connect()?;
-    place.switch_to_log(&copy)?;
-    drop(copy);
+    let partial = Partial::beside(path).map_err(failed)?;
+    copy(place, &partial.0)?;
     File::open(&partial.0).and_then(|file| file.sync_all()).map_err(failed)?;
     std::fs::hard_link(&partial.0, path).map_err(failed)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
+/// Copies one moment of the store into an empty file.
+fn copy(place: &Place, path: &Path) -> Result<()> {
+    let target = Place::File(path.to_owned());
+    let copy = match place {
+        // What is attached to a store in memory would be in memory too.
+        Place::Memory(_) => {
+            let mut copy = target.connect()?;
+            Backup::new(&place.connect()?, &mut copy)?.step(-1)?;
+            copy
+        }
+        Place::File(_) | Place::ReadOnly { .. } => {
+            let name = path.to_str().ok_or_else(|| Error::Open {
+                path: path.to_owned(),
+                reason: "its name is not UTF-8".to_owned(),
+            })?;
+            place.connect()?.execute("VACUUM INTO ?1", [name])?;
+            target.connect()?
+        }
+    };
+    // As a store it is written through a log; the mark for that is in the file.
+    target.switch_to_log(&copy)
+}
+
 /// A file that is removed when it is done with.
 struct Partial(PathBuf);
 
 impl Partial {
-    fn beside(path: &Path) -> Self {
+    fn beside(path: &Path) -> std::io::Result<Self> {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".partial-{}", std::process::id()));
-        Self(PathBuf::from(name))
+        File::create_new(&name)?;
+        Ok(Self(PathBuf::from(name)))
     }
 }
 

@@ -38,7 +38,7 @@ impl Upkeep for SqliteStore {
     }
 
     fn backup(&self, path: &Path) -> Result<()> {
-        copies::backup(&self.place.connect()?, path)
+        copies::backup(&self.place, path)
     }
 }
 
