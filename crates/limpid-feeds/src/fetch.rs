@@ -144,7 +144,7 @@ pub enum FetchError {
         status: u16,
     },
     /// The network failed, also when tried again.
-    #[error("{url} cannot be reached ({reason}); check the network, or use --offline or --feeds-mirror")]
+    #[error("{url} cannot be reached ({reason})")]
     Network {
         /// The document.
         url: String,
@@ -305,7 +305,7 @@ impl Fetcher {
                     std::thread::sleep(asked.unwrap_or(pause).min(PAUSE_MAX));
                 }
                 Err(error) if last || !is_transient(&error) => {
-                    return Err(FetchError::Network { url: url.to_owned(), reason: error.to_string() });
+                    return Err(FetchError::Network { url: url.to_owned(), reason: reason(&error) });
                 }
                 Err(_) => std::thread::sleep(pause),
             }
@@ -339,11 +339,34 @@ fn may_pass(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
+/// Whether the next attempt may fare better. Where there is no network at all, waiting for it helps nobody.
 fn is_transient(error: &ureq::Error) -> bool {
-    !matches!(
-        error,
-        ureq::Error::BadUri(_) | ureq::Error::HostNotFound | ureq::Error::Tls(_) | ureq::Error::Http(_)
-    )
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::HostNotFound | ureq::Error::Tls(_) | ureq::Error::Http(_) => {
+            false
+        }
+        ureq::Error::Io(error) => {
+            !is_unresolved(error)
+                && !matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+        }
+        _ => true,
+    }
+}
+
+/// The standard library has no kind for a name that cannot be resolved.
+fn is_unresolved(error: &io::Error) -> bool {
+    error.to_string().contains("failed to lookup address")
+}
+
+/// Why there was no answer, for people.
+fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::HostNotFound => "its host is unknown".to_owned(),
+        ureq::Error::Io(error) if is_unresolved(error) => "its host is unknown".to_owned(),
+        ureq::Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    }
 }
 
 pub(crate) fn text(response: &Response<ureq::Body>, name: header::HeaderName) -> String {
@@ -422,6 +445,21 @@ mod tests {
         let validators = Validators { etag: "\"x\"".into(), ..Validators::default() };
         assert!(matches!(fetcher().fetch(&url, &validators).unwrap(), Fetched::NotModified));
         assert!(server.join().unwrap()[0].contains("if-none-match: \"x\""));
+    }
+
+    #[test]
+    fn where_there_is_no_network_nothing_is_tried_again() {
+        let unresolved = "failed to lookup address information: Name or service not known";
+        for (error, transient) in [
+            (io::Error::from(io::ErrorKind::ConnectionRefused), false),
+            (io::Error::from(io::ErrorKind::NetworkUnreachable), false),
+            (io::Error::other(unresolved), false),
+            (io::Error::from(io::ErrorKind::ConnectionReset), true),
+        ] {
+            let error = ureq::Error::Io(error);
+            assert_eq!(is_transient(&error), transient, "{error}");
+        }
+        assert_eq!(reason(&ureq::Error::Io(io::Error::other(unresolved))), "its host is unknown");
     }
 
     #[test]

@@ -99,6 +99,11 @@ impl Error {
                 "name it as it was scanned, or by the digest of its manifest (sha256:…)",
             ));
         }
+        if let Self::Feeds(reason) = self {
+            return reason.contains("cannot be reached").then_some(Cow::Borrowed(
+                "check the network, or name a copy with --feeds-mirror; --offline goes by what the store has",
+            ));
+        }
         let (Self::Store(store) | Self::Index(limpid_index::Error::Store(store))) = self else {
             return self.image_hint();
         };
