@@ -131,7 +131,7 @@ fn own_image(store: &SqliteStore) -> ImageId {
         )],
         ..PackageDiff::default()
     };
-    let own = installs(&[("curl", "7.88"), ("nginx", "1.22")], "debian:13", "opt/root/var/lib/dpkg/status");
+    let own = installs(&[("curl", "7.88"), ("nginx", "1.22")], "debian:13", "opt/chroot/var/lib/dpkg/status");
     put(store, "own", &[base(), ("upgrade", upgraded), ("nothing", PackageDiff::default()), ("own", own)])
 }
 

@@ -18,6 +18,7 @@ mod open;
 mod repositories;
 mod scores;
 mod texts;
+mod unused;
 mod update;
 mod upkeep;
 mod verdicts;
