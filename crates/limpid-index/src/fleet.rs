@@ -59,14 +59,7 @@ pub fn affected(store: &dyn Store, id: &str, at: u64) -> Result<Affected, Error>
         .flat_map(|record| &record.advisory.affected)
         .map(|affected| (affected.package.as_str(), affected.release.as_str()))
         .collect();
-    let mut candidates: BTreeMap<OccurrenceId, Occurrence> = BTreeMap::new();
-    for name in named.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>() {
-        let occurrences = store.occurrences_named(name)?.into_iter();
-        candidates.extend(
-            occurrences
-                .filter(|(_, occurrence)| named.contains(&(name, occurrence.context.release.as_str()))),
-        );
-    }
+    let candidates = candidates(store, &named)?;
     let all_verdicts = verdicts(store, &candidates, at)?;
     let hit = affected_by(&candidates, &all_verdicts, &ids);
     let mut by_image: BTreeMap<ImageId, Vec<OccurrenceId>> = BTreeMap::new();
@@ -95,6 +88,33 @@ pub fn affected(store: &dyn Store, id: &str, at: u64) -> Result<Affected, Error>
     }
     let details = records.into_iter().next().map(|record| record.advisory.details);
     Ok(Affected { id: id.to_owned(), details, images, answerable, unanswerable })
+}
+
+/// The packages that may be meant by what is `named`, package and release: those that have the name, and those that
+/// are signed from the source of that name.
+fn candidates(
+    store: &dyn Store,
+    named: &BTreeSet<(&str, &str)>,
+) -> Result<BTreeMap<OccurrenceId, Occurrence>, Error> {
+    let mut candidates = BTreeMap::new();
+    let mut add = |stored: &str, said: &str| -> Result<(), Error> {
+        let occurrences = store.occurrences_named(stored)?.into_iter();
+        let is_named = |occurrence: &Occurrence| named.contains(&(said, occurrence.context.release.as_str()));
+        candidates.extend(occurrences.filter(|(_, occurrence)| is_named(occurrence)));
+        Ok(())
+    };
+    let names: BTreeSet<&str> = named.iter().map(|(name, _)| *name).collect();
+    for name in &names {
+        add(name, name)?;
+    }
+    for source in store.source_names()? {
+        for code in limpid_match::signed_sources(&source) {
+            if names.contains(code.as_str()) {
+                add(&source, &code)?;
+            }
+        }
+    }
+    Ok(candidates)
 }
 
 fn packages(

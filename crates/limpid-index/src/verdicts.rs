@@ -25,9 +25,11 @@ pub fn verdicts(
         by_release.entry(&occurrence.context.release).or_default().push((*id, occurrence));
     }
     let mut fresh = BTreeMap::new();
+    let mut signed_sources = Vec::new();
     for (release, members) in by_release {
         let said = statements(store, release, members.iter().map(|(_, occurrence)| *occurrence), at)?;
         for (id, occurrence) in members {
+            signed_sources.extend(signed_source(occurrence).map(|source| (id, source)));
             let joined = joined(occurrence, judge(occurrence, &said));
             let verdicts = joined.into_iter().map(|(counting, _)| counting.verdict);
             let reported =
@@ -36,7 +38,7 @@ pub fn verdicts(
         }
     }
     if is_present && !fresh.is_empty() {
-        store.put_verdicts(revision, RULES_VERSION, &fresh)?;
+        store.put_verdicts(revision, RULES_VERSION, &fresh, &signed_sources)?;
     }
     known.append(&mut fresh);
     Ok(known)
@@ -81,12 +83,12 @@ fn statements<'a>(
     let (mut names, mut releases, mut repositories) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for occurrence in occurrences {
         if let Some(rules) = rules_for(occurrence) {
-            names.extend(rules.names(&occurrence.package).into_iter().map(|(_, name)| name));
+            names.extend(names_of(rules, occurrence));
             releases.extend(rules.releases(release));
             repositories.extend(occurrence.context.repositories.iter().map(String::as_str));
         }
     }
-    let names: Vec<&str> = names.into_iter().collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut by_name: BTreeMap<String, Vec<StoredAffected>> = BTreeMap::new();
     for release in releases {
         for said in store.affected(&release, &names, at)? {
@@ -101,10 +103,21 @@ fn rules_for(occurrence: &Occurrence) -> Option<&'static dyn Rules> {
     limpid_match::rules_for(&occurrence.context.release, occurrence.package.kind)
 }
 
+/// The source that a signed package's code comes from.
+fn signed_source(occurrence: &Occurrence) -> Option<String> {
+    rules_for(occurrence)?.signed(&occurrence.package).map(|code| code.source_name)
+}
+
+/// Every name under which advisories may speak of the package.
+fn names_of(rules: &dyn Rules, occurrence: &Occurrence) -> BTreeSet<String> {
+    let own = rules.names(&occurrence.package).into_iter().map(|(_, name)| name.to_owned());
+    own.chain(signed_source(occurrence)).collect()
+}
+
 fn judge(occurrence: &Occurrence, statements: &Statements) -> Vec<Explanation> {
     let Some(rules) = rules_for(occurrence) else { return Vec::new() };
-    let names: BTreeSet<&str> = rules.names(&occurrence.package).into_iter().map(|(_, name)| name).collect();
-    let said = names.into_iter().filter_map(|name| statements.by_name.get(name)).flatten();
+    let names = names_of(rules, occurrence);
+    let said = names.iter().filter_map(|name| statements.by_name.get(name)).flatten();
     let said: Vec<Statement<'_>> = said
         .map(|said| Statement {
             feed: &said.feed,

@@ -6,15 +6,15 @@
 //! support, DLAs for the channel `lts`, ELAs for `elts`. A package that has any of their fixes has the fix.
 //! A vulnerability that no notice names may be open all the same, so reports say that they have that hole.
 //!
-//! A signed kernel has a source of its own (`linux-signed-amd64`), which the tracker does not name: it gets no verdict,
-//! unlike what `linux` itself builds (`linux-libc-dev`). A container runs on its host's kernel.
+//! A signed kernel has a source of its own (`linux-signed-amd64`), which the tracker does not name: it is judged as the
+//! source `linux` at the version of its code, see [`signed`](crate::signed). Metapackages of kernels get no verdict.
 //!
 //! Source: the Security Tracker's documentation, <https://security-team.debian.org/security_tracker.html>.
 
 use limpid_model::{Package, PackageKind, PackageType};
 use limpid_version::Scheme;
 
-use crate::Rules;
+use crate::{Rules, signed};
 
 pub(crate) struct Debian;
 
@@ -37,6 +37,10 @@ impl Rules for Debian {
 
     fn names<'a>(&self, package: &'a Package) -> Vec<(PackageKind, &'a str)> {
         vec![(PackageKind::Source, &package.source_name)]
+    }
+
+    fn signed_source(&self, source: &str) -> Option<String> {
+        signed::debian(source)
     }
 
     fn blind_spot(&self, release: &str) -> Option<&'static str> {

@@ -23,8 +23,11 @@ mod release;
 mod rocky;
 mod rpm;
 mod severity;
+mod signed;
 mod support;
 mod ubuntu;
+
+use std::collections::BTreeSet;
 
 use limpid_model::{
     Affected, Context, Distribution, Explanation, Package, PackageKind, PackageType, Severity,
@@ -43,7 +46,7 @@ pub use support::support;
 
 /// Raised whenever a verdict on the same package and advisories would change. Verdicts of another version are
 /// computed again.
-pub const RULES_VERSION: u32 = 6;
+pub const RULES_VERSION: u32 = 7;
 
 /// An advisory's statement on a package, with what of the advisory a verdict needs.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +87,17 @@ pub trait Rules: Send + Sync {
     /// The names under which advisories may speak of a package.
     fn names<'a>(&self, package: &'a Package) -> Vec<(PackageKind, &'a str)>;
 
+    /// The source that advisories name instead of `source`, if that holds signatures of the other's code alone.
+    fn signed_source(&self, source: &str) -> Option<String> {
+        let _ = source;
+        None
+    }
+
+    /// A signed package as one of the source that its code comes from, at that source's version.
+    fn signed(&self, package: &Package) -> Option<Package> {
+        signed::as_code(package, self.signed_source(&package.source_name)?)
+    }
+
     /// The releases, as advisories write them, whose statements count for packages of `release`.
     fn releases(&self, release: &str) -> Vec<String> {
         vec![release.to_owned()]
@@ -106,7 +120,12 @@ pub trait Rules: Send + Sync {
     /// The verdicts of all that is said of a package. Where statements must be seen together, or with the context,
     /// to tell which of them are about the package, a distribution does so here.
     fn judge_all(&self, subject: &Subject<'_>, statements: &[Statement<'_>]) -> Vec<Explanation> {
-        statements.iter().filter_map(|statement| self.judge(subject.package, statement)).collect()
+        let signed = self.signed(subject.package);
+        let judge = |statement| {
+            let own = self.judge(subject.package, statement);
+            own.or_else(|| self.judge(signed.as_ref()?, statement))
+        };
+        statements.iter().filter_map(judge).collect()
     }
 }
 
@@ -141,6 +160,11 @@ pub fn verdicts_of(
 pub fn rules_for(release: &str, kind: PackageType) -> Option<&'static dyn Rules> {
     let id = release.split(':').next().unwrap_or_default();
     RULES.iter().copied().find(|rules| rules.distribution() == id && rules.package_type() == kind)
+}
+
+/// The sources whose code the source `source` may hold the signatures of, in one distribution or another.
+pub fn signed_sources(source: &str) -> BTreeSet<String> {
+    RULES.iter().filter_map(|rules| rules.signed_source(source)).collect()
 }
 
 /// The releases whose statements count for packages of `release`; itself where there are no rules for it.

@@ -5,11 +5,14 @@
 //! release's own. Such a channel speaks only of packages that came from it: its word is in their version
 //! (`1.1.1f-1ubuntu2.fips.22`) or in their name (`linux-realtime`). Of a FIPS build, in turn, no comparison with a
 //! version of another channel says anything.
+//!
+//! A signed kernel (source `linux-signed`) is judged as the source that its code comes from, see
+//! [`signed`](crate::signed). Metapackages (source `linux-meta`) hold no kernel, and nobody speaks of them.
 
 use limpid_model::{Explanation, Package, PackageKind, PackageType, VerdictState};
 use limpid_version::Scheme;
 
-use crate::{Rules, Statement, judge};
+use crate::{Rules, Statement, judge, signed};
 
 pub(crate) struct Ubuntu;
 
@@ -35,6 +38,10 @@ impl Rules for Ubuntu {
 
     fn names<'a>(&self, package: &'a Package) -> Vec<(PackageKind, &'a str)> {
         vec![(PackageKind::Source, &package.source_name)]
+    }
+
+    fn signed_source(&self, source: &str) -> Option<String> {
+        signed::ubuntu(source)
     }
 
     fn judge(&self, package: &Package, statement: &Statement<'_>) -> Option<Explanation> {

@@ -291,6 +291,8 @@ pub struct ImageSummary {
 pub trait Fleet {
     /// Every image, sorted by id.
     fn images(&self) -> Result<Vec<ImageSummary>>;
+    /// The names of all packages' sources.
+    fn source_names(&self) -> Result<BTreeSet<String>>;
     /// The occurrences of packages with this source or binary name, in any version.
     fn occurrences_named(&self, name: &str) -> Result<Vec<(OccurrenceId, Occurrence)>>;
     /// Which images hold which of the occurrences, sorted.
@@ -400,12 +402,15 @@ pub trait Store: Fleet + Upkeep + Send + Sync {
         occurrences: &[OccurrenceId],
         rules_version: u32,
     ) -> Result<BTreeMap<OccurrenceId, Vec<Verdict>>>;
-    /// Keeps verdicts, if `revision` is still the newest; else they are stale already and nothing is kept.
+    /// Keeps verdicts, if `revision` is still the newest; else they are stale already and nothing is kept. An update
+    /// forgets those of the packages that it names, by their source or themselves; `signed_sources` has the source
+    /// by which it names signed packages besides.
     fn put_verdicts(
         &self,
         revision: u64,
         rules_version: u32,
         verdicts: &BTreeMap<OccurrenceId, Vec<Verdict>>,
+        signed_sources: &[(OccurrenceId, String)],
     ) -> Result<()>;
     /// The contexts of all occurrences, sorted: which distributions the fleet has.
     fn contexts(&self) -> Result<Vec<Context>>;

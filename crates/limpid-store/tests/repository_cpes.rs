@@ -50,7 +50,7 @@ fn only_what_differs_is_written_and_only_its_verdicts_are_forgotten() {
     let (_, occurrences) = store.contents(&[node]).unwrap();
     let ids: Vec<OccurrenceId> = occurrences.keys().copied().collect();
     let none: BTreeMap<OccurrenceId, Vec<Verdict>> = ids.iter().map(|id| (*id, Vec::new())).collect();
-    store.put_verdicts(store.revision().unwrap(), 1, &none).unwrap();
+    store.put_verdicts(store.revision().unwrap(), 1, &none, &[]).unwrap();
     assert_eq!(store.verdicts(&ids, 1).unwrap().len(), 2);
 
     let same = put(&map(&[("one", "cpe:/a:x:1"), ("one", "cpe:/a:x:2"), ("two", "cpe:/a:y")]));

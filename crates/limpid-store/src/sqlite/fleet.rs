@@ -28,6 +28,11 @@ pub(super) fn images(connection: &Connection) -> Result<Vec<ImageSummary>> {
     Ok(images)
 }
 
+pub(super) fn source_names(connection: &Connection) -> Result<BTreeSet<String>> {
+    let mut statement = connection.prepare_cached("SELECT DISTINCT source_name FROM package")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn occurrences_named(
     connection: &Connection,
     name: &str,

@@ -236,12 +236,13 @@ impl Store for SqliteStore {
         revision: u64,
         rules_version: u32,
         verdicts: &BTreeMap<OccurrenceId, Vec<Verdict>>,
+        signed_sources: &[(OccurrenceId, String)],
     ) -> Result<()> {
         // They are kept to save work; where they cannot be, the answer is the same.
         if self.place.is_read_only() {
             return Ok(());
         }
-        verdicts::put_verdicts(&mut self.connection(), revision, rules_version, verdicts)
+        verdicts::put_verdicts(&mut self.connection(), revision, rules_version, verdicts, signed_sources)
     }
 
     fn contexts(&self) -> Result<Vec<Context>> {
@@ -252,6 +253,10 @@ impl Store for SqliteStore {
 impl Fleet for SqliteStore {
     fn images(&self) -> Result<Vec<ImageSummary>> {
         fleet::images(&self.connection())
+    }
+
+    fn source_names(&self) -> Result<BTreeSet<String>> {
+        fleet::source_names(&self.connection())
     }
 
     fn occurrences_named(&self, name: &str) -> Result<Vec<(OccurrenceId, Occurrence)>> {

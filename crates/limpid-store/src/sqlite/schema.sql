@@ -194,6 +194,13 @@ CREATE TABLE verdict (
     PRIMARY KEY (package_id, context_id)
 ) STRICT, WITHOUT ROWID;
 
+-- The source that a signed package's code comes from, of those that have verdicts: advisories name that.
+CREATE TABLE signed_source (
+    source_name TEXT NOT NULL,
+    package_id INTEGER NOT NULL,
+    PRIMARY KEY (source_name, package_id)
+) STRICT, WITHOUT ROWID;
+
 -- Which products (CPEs) a repository serves, between revisions (NULL: still).
 CREATE TABLE repository_cpe (
     repository TEXT NOT NULL,

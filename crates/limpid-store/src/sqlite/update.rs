@@ -249,7 +249,8 @@ fn apply(
     Ok(count(revision))
 }
 
-/// Deletes the verdicts of the packages that the update names, and of no others.
+/// Deletes the verdicts of the packages that the update names, and of no others. A signed package is named by the
+/// source of its code, too.
 fn forget_verdicts(connection: &Connection, feed: i64, revision: i64) -> Result<()> {
     let any: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM verdict)", [], |row| row.get(0))?;
     if !any {
@@ -262,12 +263,13 @@ fn forget_verdicts(connection: &Connection, feed: i64, revision: i64) -> Result<
                WHERE d.feed_id = ?1 AND d.from_revision = ?2",
         [feed, revision],
     )?;
-    for column in ["source_name", "name"] {
+    for (table, column) in [("package", "source_name"), ("package", "name"), ("signed_source", "source_name")]
+    {
         connection.execute(
             &format!(
                 "DELETE FROM verdict WHERE package_id IN (
                     SELECT p.package_id FROM touched JOIN text t ON t.text_id = touched.package_text
-                    JOIN package p ON p.{column} = t.value)"
+                    JOIN {table} p ON p.{column} = t.value)"
             ),
             [],
         )?;

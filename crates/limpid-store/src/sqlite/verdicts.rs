@@ -34,6 +34,7 @@ pub(super) fn put_verdicts(
     revision: u64,
     rules_version: u32,
     verdicts: &BTreeMap<OccurrenceId, Vec<Verdict>>,
+    signed_sources: &[(OccurrenceId, String)],
 ) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if feeds::revision(&transaction)? != revision {
@@ -47,7 +48,14 @@ pub(super) fn put_verdicts(
     for (occurrence, verdicts) in verdicts {
         insert.execute(params![occurrence.0, rules_version, codec::encode(verdicts)?])?;
     }
-    drop(insert);
+    let mut name = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO signed_source (source_name, package_id)
+         SELECT ?2, package_id FROM occurrence WHERE occurrence_id = ?1",
+    )?;
+    for (occurrence, source) in signed_sources {
+        name.execute(params![occurrence.0, source])?;
+    }
+    drop((insert, name));
     transaction.commit()?;
     Ok(())
 }

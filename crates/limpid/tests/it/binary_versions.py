@@ -43,6 +43,9 @@ SETTLES = ['fixed', 'fixable', 'will-not-fix', 'deferred', 'no-fix', 'end-of-lif
 by_source, by_binary = [], []
 for stanza in open(status).read().strip().split('\n\n'):
     field = dict(line.split(': ', 1) for line in stanza.split('\n'))
+    # Policy 7.8: a signed kernel names the source of what it holds, which a metapackage does not hold.
+    if field.get('Source', '').startswith('linux-signed') and '(meta-package)' not in field['Description']:
+        field['Source'] = field['Built-Using'].replace('= ', '')
     # Policy 5.6.1: the version stands in parentheses where it is not the package's own.
     source = re.fullmatch(r'(\S+)(?: \((\S+)\))?', field.get('Source', field['Package']))
     for found, version in ((by_source, source[2] or field['Version']), (by_binary, field['Version'])):

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::process::Command;
 
 use limpid_testkit::{Encoding, ImageBuilder, Layer, dpkg_status, feeds_mirror, require_or_skip};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Context;
 
-/// Package, version, and source as the status file has it; whether the package's own version would be judged
+/// Package, version, and source as the status file has it, with more fields where they matter; whether the package's own version would be judged
 /// otherwise.
 type Facts<'a> = &'a [(&'a str, &'a str, &'a str, bool)];
 
@@ -28,8 +28,21 @@ const BOOKWORM: Facts<'_> = &[
     // A rebuild: the source is as it was.
     ("login", "1:4.13+dfsg1-1+b1", "shadow (1:4.13+dfsg1-1)", false),
     ("libperl5.36", "5.36.0-7", "perl", false),
-    // A signed kernel, whose source holds signatures alone: the tracker does not name it.
-    ("linux-image-6.1.0-18-amd64", "6.1.76-1", "linux-signed-amd64 (6.1.76+1)", false),
+    // Signed kernels, whose source holds signatures alone: the tracker does not name it. The metapackage holds none.
+    (
+        "linux-image-6.1.0-7-amd64",
+        "6.1.20-1",
+        "linux-signed-amd64 (6.1.20+1)\nBuilt-Using: linux (= 6.1.20-1)\n\
+         Description: Linux 6.1 for 64-bit PCs (signed)",
+        false,
+    ),
+    (
+        "linux-image-amd64",
+        "6.1.20-1",
+        "linux-signed-amd64 (6.1.20+1)\nBuilt-Using: linux (= 6.1.20-1)\n\
+         Description: Linux for 64-bit PCs (meta-package)",
+        false,
+    ),
     ("linux-libc-dev", "6.1.20-1", "linux", false),
 ];
 const JAMMY: Facts<'_> = &[
@@ -39,6 +52,13 @@ const JAMMY: Facts<'_> = &[
     // A metapackage, of which nobody speaks: what it brings has findings of its own.
     ("linux-image-generic", "5.15.0.25.27", "linux-meta (5.15.0.25.27)", false),
     ("linux-modules-5.15.0-25-generic", "5.15.0-25.25", "linux", false),
+    (
+        "linux-image-5.15.0-25-generic",
+        "5.15.0-25.25",
+        "linux-signed (5.15.0-25.25)\nBuilt-Using: linux (= 5.15.0-25.25)\n\
+         Description: Signed kernel image generic",
+        false,
+    ),
 ];
 const XENIAL: Facts<'_> = &[
     ("postgresql", "9.5+173ubuntu0.3", "postgresql-common (173ubuntu0.3)", true),
@@ -110,6 +130,13 @@ fn debs_are_judged_by_the_version_of_their_source() {
         let invented: Vec<_> = found.difference(&right).collect();
         assert!(missed.is_empty() && invented.is_empty(), "{release} lacks {missed:?}, invents {invented:?}");
         assert!(!right.is_empty());
+        for (kernel, is_named) in [
+            ("linux-image-6.1.0-7-amd64", release == "debian:12"),
+            ("linux-image-amd64", false),
+            ("linux-image-5.15.0-25-generic", release == "ubuntu:22.04"),
+        ] {
+            assert_eq!(right.iter().any(|row| row[1] == kernel), is_named, "{release} {kernel}");
+        }
         for (name, .., differs) in facts {
             let of = |rows: &BTreeSet<Vec<String>>| -> Vec<Vec<String>> {
                 rows.iter().filter(|row| row[1] == *name).cloned().collect()
@@ -117,6 +144,60 @@ fn debs_are_judged_by_the_version_of_their_source() {
             assert_eq!(of(&right) != of(&wrong), *differs, "{release} {name}: {:?}", of(&right));
         }
     }
+}
+
+#[test]
+fn a_signed_kernel_follows_what_is_said_of_its_source() {
+    let context = Context::new();
+    let revision = |linux: Value| {
+        let folder = context.path().join("mirror/security-tracker.debian.org/tracker/data");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("json"), json!({ "linux": linux }).to_string()).unwrap();
+        context.ok(&["--feeds-mirror", "mirror", "feeds", "update", "debian:12"]);
+    };
+    let fixed = |version: &str| {
+        json!({"releases": {"bookworm": {
+            "status": "resolved", "fixed_version": version, "urgency": "not yet assigned"}}})
+    };
+    let source = "linux-signed-amd64 (6.1.76+1)";
+    let packages =
+        [("linux-image-6.1.0-18-amd64", "6.1.76-1", source), ("linux-image-amd64", "6.1.76-1", source)];
+    let layer = Layer::new()
+        .file("etc/os-release", crate::BOOKWORM)
+        .file("var/lib/dpkg/status", dpkg_status(&packages));
+    ImageBuilder::new().layer("ADD", &layer).oci_layout(&context.path().join("image"), Encoding::Gzip);
+    let scan = |more: &[&str]| -> Vec<String> {
+        let scan = ["--offline", "--no-enrich", "scan", "--kernel", "show", "--format", "json", "oci:image"];
+        let report: Value = serde_json::from_str(&context.ok(&[&scan[..], more].concat())).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings.map(|f| [&f["id"], &f["package"]["name"], &f["fixedIn"]].map(text).join(" ")).collect()
+    };
+    let affected = |id: &str, more: &[&str]| -> Vec<String> {
+        let affected = ["--offline", "affected", "--format", "json", id];
+        let answer: Value = serde_json::from_str(&context.ok(&[&affected[..], more].concat())).unwrap();
+        let images = answer["images"].as_array().unwrap().iter();
+        let packages = images.flat_map(|image| image["packages"].as_array().unwrap());
+        packages.map(|package| package["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let kernel = ["linux-image-6.1.0-18-amd64"];
+
+    // 6.1.76-2 is newer than the kernel, and older than what its own source is numbered.
+    revision(json!({"CVE-2001-0001": fixed("6.1.76-2"), "CVE-2001-0002": fixed("6.1.76-1")}));
+    let before = ["CVE-2001-0001 linux-image-6.1.0-18-amd64 6.1.76-2"];
+    assert_eq!(scan(&[]), before);
+    assert_eq!(affected("CVE-2001-0001", &[]), kernel);
+    assert_eq!(affected("CVE-2001-0002", &[]), [""; 0]);
+    let told = context.ok(&["--offline", "explain", "oci:image", "CVE-2001-0001"]);
+    assert!(told.contains("6.1.76-1 < 6.1.76-2, which fixes it"), "{told}");
+
+    revision(json!({"CVE-2001-0001": fixed("6.1.76-1"), "CVE-2001-0003": fixed("6.1.82-1")}));
+    // Before any scan: the verdicts that are kept are those of the first revision.
+    assert_eq!(affected("CVE-2001-0003", &[]), kernel);
+    assert_eq!(affected("CVE-2001-0001", &[]), [""; 0]);
+    assert_eq!(scan(&[]), ["CVE-2001-0003 linux-image-6.1.0-18-amd64 6.1.82-1"]);
+    assert_eq!(scan(&["--as-of", "revision:1"]), before);
+    assert_eq!(affected("CVE-2001-0001", &["--as-of", "revision:1"]), kernel);
 }
 
 #[test]
