@@ -9,7 +9,7 @@ use limpid_model::{
 };
 use limpid_store::{
     Error, FeedKey, FeedOutcome, Fleet as _, Freed, ImageId, ImageRecord, LayerRecord, Lease, NodeId,
-    SqliteStore, Store, StoreStatus, Upkeep,
+    OccurrenceId, SqliteStore, Store, StoreStatus, Upkeep,
 };
 
 const NOW: i64 = 1_700_000_000;
@@ -103,8 +103,10 @@ fn put(store: &SqliteStore, name: &str, steps: &[(&str, PackageDiff)]) -> ImageI
     let layers: Vec<&str> = steps.iter().map(|(digest, _)| *digest).collect();
     let id = store.put_image(&record(name, &layers, nodes.clone()), name, NOW).unwrap();
     let (_, occurrences) = store.contents(&nodes).unwrap();
+    let signed: Vec<(OccurrenceId, String)> =
+        occurrences.keys().take(1).map(|id| (*id, "linux".to_owned())).collect();
     let verdicts = occurrences.into_keys().map(|id| (id, Vec::<Verdict>::new())).collect();
-    store.put_verdicts(store.revision().unwrap(), 1, &verdicts).unwrap();
+    store.put_verdicts(store.revision().unwrap(), 1, &verdicts, &signed).unwrap();
     id
 }
 
@@ -452,6 +454,7 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("DELETE FROM context", "occurrence", "context is missing"),
     ("DELETE FROM package WHERE package_id = 1", "verdict", "of packages"),
     ("DELETE FROM context", "verdict", "of contexts"),
+    ("INSERT INTO signed_source VALUES ('linux', 999)", "signed_source", "of packages"),
     ("UPDATE layer SET findings = x'ff'", "layer", "cannot be read"),
     ("UPDATE layer SET searched = x'ff'", "layer", "cannot be read"),
     ("UPDATE package SET kind = 99", "package", "cannot be read"),

@@ -42,6 +42,8 @@ pub(super) const RULES: &[Rule] = &[
         WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = v.package_id)"),
     ("verdict", "of contexts that are missing", "SELECT 'context ' || context_id FROM verdict v
         WHERE NOT EXISTS (SELECT 1 FROM context c WHERE c.context_id = v.context_id)"),
+    ("signed_source", "of packages that are missing", "SELECT 'package ' || package_id FROM signed_source s
+        WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = s.package_id)"),
     ("revision", "of documents that are missing", "SELECT 'revision ' || revision FROM revision r
         WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.feed_id = r.feed_id)"),
     ("feed", "whose revision is missing", "SELECT feed || ' ' || document FROM feed f WHERE revision != 0

@@ -71,6 +71,9 @@ fn free_occurrence(connection: &Connection, occurrence: i64, freed: &mut Freed) 
              AND NOT EXISTS (SELECT 1 FROM occurrence WHERE package_id = ?1)",
         )?
         .execute([package])?;
+    if packages > 0 {
+        connection.prepare_cached("DELETE FROM signed_source WHERE package_id = ?1")?.execute([package])?;
+    }
     Kind::Context.mark(connection, context, 0)?;
     freed.verdicts += verdicts as u64;
     freed.packages += packages as u64;
