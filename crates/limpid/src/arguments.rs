@@ -32,7 +32,7 @@ Exit codes:
   2  the gate of --fail-on closed
   3  the command line is wrong
   4  the image cannot be found or read
-  5  the store cannot be used
+  5  the store cannot be used, or `store check` found that something in it is broken
   6  advisories could not be had, and the store has none to go by
   130  interrupted
 With several images: that of the worst, in the order 5, 6, 4, 3, 1, 2, 0.";
