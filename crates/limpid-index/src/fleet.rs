@@ -99,7 +99,11 @@ fn candidates(
     let mut candidates = BTreeMap::new();
     let mut add = |stored: &str, said: &str| -> Result<(), Error> {
         let occurrences = store.occurrences_named(stored)?.into_iter();
-        let is_named = |occurrence: &Occurrence| named.contains(&(said, occurrence.context.release.as_str()));
+        // Advisories may be written for other releases than its own: CentOS goes by Red Hat's.
+        let is_named = |occurrence: &Occurrence| {
+            let releases = limpid_match::releases_for(&occurrence.context.release);
+            releases.iter().any(|release| named.contains(&(said, release.as_str())))
+        };
         candidates.extend(occurrences.filter(|(_, occurrence)| is_named(occurrence)));
         Ok(())
     };

@@ -31,7 +31,7 @@ fn fields(value: &Value, into: &mut BTreeSet<String>) {
 #[test]
 fn every_field_is_documented() {
     let context = alpine();
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 11] = [
         &["scan", "oci:image"],
         &["scan", "--platform", "all", "oci:image"],
         &["scan", "oci:image", "oci:image"],
@@ -41,6 +41,8 @@ fn every_field_is_documented() {
         &["affected", "CVE-2020-1001"],
         &["feeds", "status"],
         &["feeds", "changes", "--since", "2020-01-01"],
+        &["store", "status"],
+        &["store", "check"],
     ];
     let mut found = BTreeSet::new();
     for command in commands {
