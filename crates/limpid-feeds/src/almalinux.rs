@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::almalinux_osv;
-use crate::decode::decoded;
 use crate::errata::{Erratum, FixedPackage, cves_in, evr, is_cve};
 use crate::error::FeedError;
 use crate::feed::{Document, Emitter, Feed, ParseSummary, Sink};
@@ -65,7 +64,7 @@ impl Feed for AlmaLinux {
         let mut emitter = Emitter::new(document, limits, sink);
         let fail = |error: JsonError| error.of(&document.name);
         let release = format!("almalinux:{}", document.name);
-        let mut input = decoded(input, limits).map_err(|error| fail(JsonError::Read(error)))?;
+        let mut input = document.decoded(input, limits)?;
         let first = input.fill_buf().map_err(|error| fail(JsonError::Read(error)))?.first();
         // An archive begins with a path.
         if first.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'.') {

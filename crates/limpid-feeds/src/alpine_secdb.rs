@@ -15,7 +15,6 @@ use std::io::Read;
 use limpid_model::{Advisory, AdvisoryDetails, Affected, AffectedState, PackageKind};
 use serde::Deserialize;
 
-use crate::decode::decoded;
 use crate::error::FeedError;
 use crate::feed::{Document, Emitter, Feed, ParseSummary, Sink};
 use crate::json::{JsonError, JsonWalker, Value};
@@ -66,7 +65,7 @@ impl Feed for AlpineSecdb {
             return Err(emitter.malformed(0, "the document's name is not `BRANCH/REPOSITORY`"));
         };
         let release = format!("alpine:{}", branch.strip_prefix('v').unwrap_or(branch));
-        let input = decoded(input, limits).map_err(|error| fail(JsonError::Read(error)))?;
+        let input = document.decoded(input, limits)?;
         let mut walker = JsonWalker::new(input, limits.record_bytes_max);
         // Another branch's document in this one's place would give wrong verdicts.
         let identity = [("distroversion", branch), ("reponame", repository)];

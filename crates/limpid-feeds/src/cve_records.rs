@@ -21,7 +21,6 @@ use limpid_model::{Advisory, AdvisoryDetails, Cvss, Exploited, Severity};
 use serde::Deserialize;
 
 use crate::archive::Archive;
-use crate::decoded;
 use crate::error::FeedError;
 use crate::feed::{Document, Emitter, Feed, ParseSummary, Sink};
 use crate::limits::Limits;
@@ -180,8 +179,7 @@ impl Feed for CveRecords {
         sink: &mut Sink<'_>,
     ) -> Result<ParseSummary, FeedError> {
         let name = || document.name.clone();
-        let mut plain =
-            decoded(input, limits).map_err(|source| FeedError::Read { document: name(), source })?;
+        let mut plain = document.decoded(input, limits)?;
         let mut emitter = Emitter::new(document, limits, sink);
         let begin = plain.fill_buf().map_err(|source| FeedError::Read { document: name(), source })?;
         if begin.first() == Some(&b'{') {

@@ -17,7 +17,6 @@ use serde::Deserialize;
 
 use crate::archive::Archive;
 use crate::debian_release::has_notices_alone;
-use crate::decode::decoded;
 use crate::error::FeedError;
 use crate::feed::{Document, Emitter, Feed, ParseSummary, Sink};
 use crate::limits::Limits;
@@ -55,8 +54,7 @@ impl Feed for DebianElts {
         sink: &mut Sink<'_>,
     ) -> Result<ParseSummary, FeedError> {
         let mut emitter = Emitter::new(document, limits, sink);
-        let input = decoded(input, limits)
-            .map_err(|source| FeedError::Read { document: document.name.clone(), source })?;
+        let input = document.decoded(input, limits)?;
         let mut archive = Archive::new(input, &document.name, limits);
         let mut content = Vec::new();
         while let Some(name) = archive.next_file(&mut content)? {

@@ -24,7 +24,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::debian_release::{is_tracked, release_of_code_name};
-use crate::decode::decoded;
 use crate::error::FeedError;
 use crate::feed::{Document, Emitter, Feed, ParseSummary, Sink};
 use crate::json::{JsonError, JsonWalker, Value};
@@ -62,7 +61,7 @@ impl Feed for DebianTracker {
     ) -> Result<ParseSummary, FeedError> {
         let mut emitter = Emitter::new(document, limits, sink);
         let fail = |error: JsonError| error.of(&document.name);
-        let input = decoded(input, limits).map_err(|error| fail(JsonError::Read(error)))?;
+        let input = document.decoded(input, limits)?;
         let mut walker = JsonWalker::new(input, limits.record_bytes_max);
         walker.open(b'{').map_err(fail)?;
         while let Some(package) = walker.next_key().map_err(fail)? {

@@ -7,7 +7,6 @@
 
 use std::io::{BufRead, Read};
 
-use crate::decoded;
 use crate::error::FeedError;
 use crate::feed::Document;
 use crate::limits::Limits;
@@ -42,11 +41,7 @@ impl ScoreFeed for Epss {
         sink: &mut ScoreSink<'_>,
     ) -> Result<ScoreSummary, FeedError> {
         let name = || document.name.clone();
-        let mut lines = Lines {
-            input: decoded(input, limits).map_err(|source| FeedError::Read { document: name(), source })?,
-            offset: 0,
-            line: String::new(),
-        };
+        let mut lines = Lines { input: document.decoded(input, limits)?, offset: 0, line: String::new() };
         let mut summary = ScoreSummary::default();
         let mut is_headed = false;
         let mut records = 0_u64;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 use limpid_model::Advisory;
 
+use crate::decode::decoded;
 use crate::error::FeedError;
 use crate::limits::Limits;
 use crate::pointer::Pointer;
@@ -160,6 +161,15 @@ pub struct Document {
 impl Document {
     pub(crate) fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
         Self { name: name.into(), url: url.into() }
+    }
+
+    /// Its content, plain and bounded, whatever it came compressed with.
+    pub(crate) fn decoded<'a>(
+        &self,
+        input: &'a mut dyn Read,
+        limits: &Limits,
+    ) -> Result<Box<dyn BufRead + 'a>, FeedError> {
+        decoded(input, limits).map_err(|source| FeedError::Read { document: self.name.clone(), source })
     }
 }
 

@@ -7,7 +7,6 @@
 
 use std::io::{BufRead, Read};
 
-use crate::decode::decoded;
 use crate::errata::{Erratum, FixedPackage};
 use crate::error::FeedError;
 use crate::feed::{Document, Emitter, Feed, ParseSummary, Sink};
@@ -48,8 +47,7 @@ impl Feed for Oracle {
         sink: &mut Sink<'_>,
     ) -> Result<ParseSummary, FeedError> {
         let mut emitter = Emitter::new(document, limits, sink);
-        let input = decoded(input, limits)
-            .map_err(|source| FeedError::Read { document: document.name.clone(), source })?;
+        let input = document.decoded(input, limits)?;
         let mut reader = XmlReader::new(input, &document.name, limits.record_bytes_max);
         while let Some(event) = reader.next()? {
             match event {

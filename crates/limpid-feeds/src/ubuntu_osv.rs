@@ -27,7 +27,6 @@ use limpid_model::{Advisory, AdvisoryDetails, Affected, AffectedState, Cvss, Pac
 use serde::Deserialize;
 
 use crate::archive::Archive;
-use crate::decode::decoded;
 use crate::error::FeedError;
 use crate::feed::{Document, Emitter, Feed, ParseSummary, Sink};
 use crate::limits::Limits;
@@ -66,8 +65,7 @@ impl Feed for UbuntuOsv {
         sink: &mut Sink<'_>,
     ) -> Result<ParseSummary, FeedError> {
         let mut emitter = Emitter::new(document, limits, sink);
-        let input = decoded(input, limits)
-            .map_err(|source| FeedError::Read { document: document.name.clone(), source })?;
+        let input = document.decoded(input, limits)?;
         let mut archive = Archive::new(input, &document.name, limits);
         let mut content = Vec::new();
         while let Some(name) = archive.next_file(&mut content)? {

@@ -7,7 +7,6 @@
 
 use std::io::{BufRead, Read};
 
-use crate::decode::decoded;
 use crate::errata::{Erratum, FixedPackage, cves_in, evr, is_cve};
 use crate::error::FeedError;
 use crate::feed::{Document, Emitter, ParseSummary, Sink};
@@ -37,8 +36,7 @@ pub(crate) fn parse(
     sink: &mut Sink<'_>,
 ) -> Result<ParseSummary, FeedError> {
     let mut emitter = Emitter::new(document, limits, sink);
-    let input = decoded(input, limits)
-        .map_err(|source| FeedError::Read { document: document.name.clone(), source })?;
+    let input = document.decoded(input, limits)?;
     let mut reader = XmlReader::new(input, &document.name, limits.record_bytes_max);
     let mut has_list = false;
     while let Some(event) = reader.next()? {
