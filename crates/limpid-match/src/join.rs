@@ -1,8 +1,9 @@
 //! Several statements on one vulnerability of one package become one verdict.
 //!
-//! The operator's own word counts first. Of the others, a package that any channel's fix has reached has the fix. Otherwise the first channel's word counts whose
-//! fix can be installed, the release's own before the extended ones; a release's own channel that has nothing
-//! to offer gives way to an extended one that does, and the verdict names that channel.
+//! The operator's own word counts first. Of the others, a package that any channel's fix has reached has the fix.
+//! Otherwise the first channel's word counts whose fix can be installed, the release's own before the extended
+//! ones; a release's own channel that has nothing to offer gives way to an extended one that does, and the
+//! verdict names that channel.
 
 use std::collections::BTreeMap;
 
@@ -48,8 +49,8 @@ fn range_rank(state: VerdictState) -> u8 {
     }
 }
 
-/// One explanation for each vulnerability, in the order of ids, however many advisories speak of it: the one that counts, and those it overrules.
-/// `scheme` is the order of the packages' versions.
+/// One explanation for each vulnerability, in the order of ids, however many advisories speak of it: the one that
+/// counts, and those it overrules. `scheme` is the order of the packages' versions.
 pub fn join(scheme: Scheme, explanations: Vec<Explanation>) -> Vec<(Explanation, Vec<Explanation>)> {
     let mut by_id: BTreeMap<String, BTreeMap<(String, String), Vec<Explanation>>> = BTreeMap::new();
     for explanation in explanations {
