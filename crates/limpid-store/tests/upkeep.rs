@@ -551,3 +551,32 @@ fn a_damaged_file_is_found() {
         Err(error) => assert!(matches!(error, Error::Corrupt(_)), "{error}"),
     }
 }
+
+#[test]
+fn an_image_that_is_forgotten_while_it_is_read_is_whole_or_not_there() {
+    let folder = Folder::new();
+    let store = folder.store("store.db");
+    let digest = Digest::of(b"shared");
+    shared_image(&store);
+    let (_, known) = store.image(&digest).unwrap().unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let store = folder.store("store.db");
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let by_digest = store.image(&digest).unwrap();
+                let by_reference = store.image_by_reference("shared").unwrap();
+                for (_, record) in by_digest.iter().chain(&by_reference) {
+                    assert_eq!(record, &known);
+                }
+            }
+        });
+        for round in 0..2000 {
+            let (id, _) = store.image(&digest).unwrap().unwrap();
+            assert!(store.forget(id, NOW + round).unwrap());
+            store.put_image(&known, "shared", NOW + round).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+}

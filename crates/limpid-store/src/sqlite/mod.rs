@@ -122,7 +122,7 @@ impl Store for SqliteStore {
     }
 
     fn image(&self, manifest_digest: &Digest) -> Result<Option<(ImageId, ImageRecord)>> {
-        images::image(&self.connection(), manifest_digest)
+        self.reading(|connection| images::image(connection, manifest_digest))
     }
 
     fn put_image(&self, image: &ImageRecord, reference: &str, now: i64) -> Result<ImageId> {
@@ -134,7 +134,7 @@ impl Store for SqliteStore {
     }
 
     fn image_by_reference(&self, reference: &str) -> Result<Option<(ImageId, ImageRecord)>> {
-        images::image_by_reference(&self.connection(), reference)
+        self.reading(|connection| images::image_by_reference(connection, reference))
     }
 
     fn feeds(&self) -> Result<Vec<FeedState>> {
@@ -142,7 +142,7 @@ impl Store for SqliteStore {
     }
 
     fn feeds_for(&self, release: &str, at: u64) -> Result<Vec<FeedState>> {
-        feeds::feeds_for(&self.connection(), release, at)
+        self.reading(|connection| feeds::feeds_for(connection, release, at))
     }
 
     fn begin_update<'a>(&'a self, key: &FeedKey) -> Result<Box<dyn FeedUpdate + 'a>> {
@@ -178,7 +178,7 @@ impl Store for SqliteStore {
     }
 
     fn advisories(&self, id: &str, at: u64) -> Result<Vec<AdvisoryRecord>> {
-        advisories::advisories(&self.connection(), id, at)
+        self.reading(|connection| advisories::advisories(connection, id, at))
     }
 
     fn changes(&self, after: u64, until: u64, sink: &mut ChangeSink<'_>) -> Result<()> {
@@ -252,7 +252,7 @@ impl Store for SqliteStore {
 
 impl Fleet for SqliteStore {
     fn images(&self) -> Result<Vec<ImageSummary>> {
-        fleet::images(&self.connection())
+        self.reading(|connection| fleet::images(connection))
     }
 
     fn source_names(&self) -> Result<BTreeSet<String>> {
@@ -268,6 +268,6 @@ impl Fleet for SqliteStore {
     }
 
     fn image_by_id(&self, image: ImageId) -> Result<Option<ImageRecord>> {
-        images::image_by_id(&self.connection(), image)
+        self.reading(|connection| images::image_by_id(connection, image))
     }
 }
