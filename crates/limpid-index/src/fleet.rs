@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_model::{AdvisoryDetails, Digest, Occurrence, Package, Verdict};
-use limpid_store::{ImageId, ImageSummary, OccurrenceId, Store};
+use limpid_store::{ImageFilter, ImageSummary, OccurrenceId, Store};
 
 use crate::Error;
 use crate::report::{affected_by, placements};
@@ -62,29 +62,20 @@ pub fn affected(store: &dyn Store, id: &str, at: u64) -> Result<Affected, Error>
     let candidates = candidates(store, &named)?;
     let all_verdicts = verdicts(store, &candidates, at)?;
     let hit = affected_by(&candidates, &all_verdicts, &ids);
-    let mut by_image: BTreeMap<ImageId, Vec<OccurrenceId>> = BTreeMap::new();
-    for (image, occurrence) in store.images_with(&hit.keys().copied().collect::<Vec<_>>())? {
-        by_image.entry(image).or_default().push(occurrence);
-    }
-    let (mut images, mut answerable, mut unanswerable) = (Vec::new(), 0, 0);
-    let mut releases: BTreeMap<String, bool> = BTreeMap::new();
-    for image in store.images()? {
-        let known = match releases.get(&image.release) {
-            Some(known) => *known,
-            None => {
-                let mut known = false;
-                for release in limpid_match::releases_for(&image.release) {
-                    known |= !release.is_empty() && !store.feeds_for(&release, at)?.is_empty();
-                }
-                releases.insert(image.release.clone(), known);
-                known
-            }
-        };
-        *(if known { &mut answerable } else { &mut unanswerable }) += 1;
-        if let Some(occurrences) = by_image.get(&image.id) {
-            let packages = packages(store, image.id, occurrences, &candidates, &hit)?;
-            images.push(AffectedImage { image, packages });
+    let selected = store.select(&ImageFilter::default())?;
+    let affected = store.holding(&hit.keys().copied().collect::<Vec<_>>())?.intersection(&selected);
+    let (mut answerable, mut unanswerable) = (0, 0);
+    for (release, images) in store.releases(&selected)? {
+        let mut known = false;
+        for release in limpid_match::releases_for(&release) {
+            known |= !release.is_empty() && !store.feeds_for(&release, at)?.is_empty();
         }
+        *(if known { &mut answerable } else { &mut unanswerable }) += images;
+    }
+    let mut images = Vec::new();
+    for image in store.summaries(&affected.page(None, usize::MAX))? {
+        let packages = packages(store, &image, &candidates, &hit)?;
+        images.push(AffectedImage { image, packages });
     }
     let details = records.into_iter().next().map(|record| record.advisory.details);
     Ok(Affected { id: id.to_owned(), details, images, answerable, unanswerable })
@@ -121,27 +112,22 @@ fn candidates(
     Ok(candidates)
 }
 
+/// The packages that make an image affected.
 fn packages(
     store: &dyn Store,
-    image: ImageId,
-    occurrences: &[OccurrenceId],
+    image: &ImageSummary,
     candidates: &BTreeMap<OccurrenceId, Occurrence>,
     hit: &BTreeMap<OccurrenceId, &Verdict>,
 ) -> Result<Vec<AffectedPackage>, Error> {
-    let Some(record) = store.image_by_id(image)? else { return Ok(Vec::new()) };
+    let Some(record) = store.image_by_id(image.id)? else { return Ok(Vec::new()) };
     let (layers, _) = match store.contents(&record.nodes) {
         // Forgotten since it was listed.
         Err(limpid_store::Error::Gone(_)) => return Ok(Vec::new()),
         contents => contents?,
     };
-    let placements = placements(&layers);
     let mut packages = Vec::new();
-    for id in occurrences {
-        let (Some(occurrence), Some(verdict), Some(placement)) =
-            (candidates.get(id), hit.get(id), placements.get(id))
-        else {
-            continue;
-        };
+    for (id, placement) in placements(&layers) {
+        let (Some(occurrence), Some(verdict)) = (candidates.get(&id), hit.get(&id)) else { continue };
         let Some(layer) = record.metadata.layers.get(placement.layer) else { continue };
         packages.push(AffectedPackage {
             package: occurrence.package.clone(),

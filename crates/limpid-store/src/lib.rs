@@ -7,16 +7,18 @@
 
 mod codec;
 mod error;
+mod fleet;
 mod sqlite;
 mod store;
 mod upkeep;
 
 pub use error::{Error, Result};
+pub use fleet::{Fleet, ImageFilter, ImageSet, ImageSummary};
 pub use sqlite::SqliteStore;
 pub use store::{
-    AdvisoryChange, AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet,
-    ImageContents, ImageId, ImageRecord, ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NEWEST,
-    NodeId, OccurrenceId, PlacedId, ScoreDay, ScoreUpdate, SearchedFile, Store, StoredAffected, UpdateStats,
-    Validators, VulnerabilityScore,
+    AdvisoryChange, AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, ImageContents,
+    ImageId, ImageRecord, Knowledge, LayerContents, LayerRecord, Lease, NEWEST, NodeId, OccurrenceId,
+    PlacedId, ScoreDay, ScoreUpdate, SearchedFile, Store, StoredAffected, UpdateStats, Validators,
+    VulnerabilityScore,
 };
 pub use upkeep::{Broken, CheckReport, Collection, Freed, StoreStatus, Upkeep};

@@ -7,7 +7,7 @@ use limpid_model::{
     LayerProblem, Occurrence, PackageDiff, Severity, Verdict,
 };
 
-use crate::{Result, Upkeep};
+use crate::{Fleet, Result, Upkeep};
 
 /// A package set node in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -273,33 +273,6 @@ pub struct AdvisoryChange {
 
 /// Takes changes, one at a time.
 pub type ChangeSink<'a> = dyn FnMut(AdvisoryChange) -> Result<()> + 'a;
-
-/// An image in short, for lists.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ImageSummary {
-    /// Its id.
-    pub id: ImageId,
-    /// Its manifest's digest.
-    pub manifest_digest: Digest,
-    /// References that it was seen under, sorted.
-    pub references: Vec<String>,
-    /// Its distribution's release, empty for unknown.
-    pub release: String,
-}
-
-/// Answers about all images at once.
-pub trait Fleet {
-    /// Every image, sorted by id.
-    fn images(&self) -> Result<Vec<ImageSummary>>;
-    /// The names of all packages' sources.
-    fn source_names(&self) -> Result<BTreeSet<String>>;
-    /// The occurrences of packages with this source or binary name, in any version.
-    fn occurrences_named(&self, name: &str) -> Result<Vec<(OccurrenceId, Occurrence)>>;
-    /// Which images hold which of the occurrences, sorted.
-    fn images_with(&self, occurrences: &[OccurrenceId]) -> Result<Vec<(ImageId, OccurrenceId)>>;
-    /// An image by its id.
-    fn image_by_id(&self, image: ImageId) -> Result<Option<ImageRecord>>;
-}
 
 /// Permission to do a task, which other processes respect while it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -376,34 +376,6 @@ fn a_store_in_memory_is_backed_up_too() {
 }
 
 #[test]
-fn a_store_of_the_schema_before_is_brought_to_todays() {
-    let folder = Folder::new();
-    let before = |name: &str| {
-        let path = folder.path(name);
-        damage(&path, include_str!("../src/sqlite/schema.sql"));
-        damage(
-            &path,
-            "PRAGMA journal_mode = WAL; PRAGMA user_version = 2; PRAGMA application_id = 0x4c6d7064;
-             INSERT INTO context VALUES (1, 'debian:12', x'00');
-             INSERT INTO reference VALUES ('image', 7, 1, 2)",
-        );
-        path
-    };
-    let opened = SqliteStore::open(&before("store.db")).unwrap();
-    assert_eq!(opened.status().unwrap().references, 1);
-    assert_eq!(collect(&opened, NOW, NOW), Freed::default());
-    // What is wrong with a backup is found whatever its schema.
-    let (backup, restored) = (before("backup.db"), folder.path("restored.db"));
-    let restore = || SqliteStore::restore(&backup, &restored, false, NOW);
-    assert!(matches!(restore(), Err(Error::Damaged { .. })));
-    damage(&backup, "DELETE FROM context; DELETE FROM reference; INSERT INTO text VALUES (1, 'CVE-1')");
-    assert!(restore().unwrap().is_sound());
-    let restored = SqliteStore::open(&restored).unwrap();
-    assert_eq!(restored.status().unwrap().texts, 1);
-    assert_eq!(collect(&restored, NOW, NOW), Freed::default());
-}
-
-#[test]
 fn a_damaged_backup_is_not_restored() {
     let folder = Folder::new();
     let store = folder.store("store.db");

@@ -1,31 +1,125 @@
 //! Answers about all images: a walk from occurrences over the tree of nodes to images.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, params};
-
-use super::{digest, nodes};
-use crate::Result;
-use crate::store::{ImageId, ImageSummary, OccurrenceId};
 use limpid_model::Occurrence;
+use rusqlite::{Connection, OptionalExtension, params};
 
-pub(super) fn images(connection: &Connection) -> Result<Vec<ImageSummary>> {
-    let mut statement = connection
-        .prepare_cached("SELECT image_id, manifest_digest, release FROM image ORDER BY image_id")?;
+use super::{digest, images, nodes};
+use crate::store::{ImageId, OccurrenceId};
+use crate::{ImageFilter, ImageSet, ImageSummary, Result};
+
+pub(super) fn select(connection: &Connection, filter: &ImageFilter) -> Result<ImageSet> {
+    let there_at = filter.there_at.unwrap_or(i64::MAX);
+    let last = filter.last.map_or(i64::MAX, |last| last.0);
+    let mut statement = connection.prepare_cached(
+        "SELECT image_id FROM image WHERE image_id <= ?1 AND (?2 = '' OR release = ?2)
+         AND first_seen <= ?3 ORDER BY image_id",
+    )?;
+    let selected =
+        statement.query_map(params![last, filter.release, there_at], |row| row.get(0).map(ImageId))?;
+    let mut selected: ImageSet = selected.collect::<Result<_, _>>()?;
+    if !filter.repository.is_empty() {
+        let mut statement = connection.prepare_cached(
+            "SELECT reference, image_id FROM reference WHERE first_seen <= ?1 AND reference >= ?2",
+        )?;
+        let mut named = ImageSet::default();
+        let mut rows = statement.query(params![there_at, filter.repository])?;
+        while let Some(row) = rows.next()? {
+            if is_of(&row.get::<_, String>(0)?, &filter.repository) {
+                named.insert(ImageId(row.get(1)?));
+            }
+        }
+        selected = selected.intersection(&named);
+    }
+    if !filter.labels.is_empty() {
+        let mut labelled = ImageSet::default();
+        for image in selected.iter() {
+            let record = images::image_by_id(connection, image)?;
+            let labels = record.map(|record| record.metadata.labels).unwrap_or_default();
+            if filter.labels.iter().all(|label| labels.contains(label)) {
+                labelled.insert(image);
+            }
+        }
+        selected = labelled;
+    }
+    Ok(selected)
+}
+
+/// Whether a reference is of the repository, or of one below if that ends in `/`.
+fn is_of(reference: &str, repository: &str) -> bool {
+    reference.strip_prefix(repository).is_some_and(|rest| {
+        repository.ends_with('/')
+            || rest.is_empty()
+            || rest.starts_with('@')
+            || (rest.starts_with(':') && !rest.contains('/'))
+    })
+}
+
+pub(super) fn releases(connection: &Connection, images: &ImageSet) -> Result<BTreeMap<String, u64>> {
+    let mut statement = connection.prepare_cached("SELECT image_id, release FROM image")?;
+    let mut rows = statement.query([])?;
+    let mut releases = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        if images.contains(ImageId(row.get(0)?)) {
+            *releases.entry(row.get(1)?).or_default() += 1;
+        }
+    }
+    Ok(releases)
+}
+
+pub(super) fn holding(connection: &Connection, occurrences: &[OccurrenceId]) -> Result<ImageSet> {
+    // A node holds what it brings and what its parent holds, but for what it takes away.
+    let mut statement = connection.prepare_cached(
+        "WITH RECURSIVE holds (node_id) AS (
+            SELECT node_id FROM node_change WHERE occurrence_id = ?1 AND brings = 1
+            UNION
+            SELECT child.node_id FROM holds JOIN node child ON child.parent_id = holds.node_id
+            WHERE NOT EXISTS (SELECT 1 FROM node_change WHERE occurrence_id = ?1
+                              AND node_id = child.node_id AND brings = 0)
+         )
+         SELECT image_id FROM holds JOIN image USING (node_id)",
+    )?;
+    let mut holding = ImageSet::default();
+    for occurrence in occurrences {
+        let mut rows = statement.query([occurrence.0])?;
+        while let Some(row) = rows.next()? {
+            holding.insert(ImageId(row.get(0)?));
+        }
+    }
+    Ok(holding)
+}
+
+pub(super) fn counts(
+    connection: &Connection,
+    groups: &[Vec<OccurrenceId>],
+    within: Option<&ImageSet>,
+) -> Result<Vec<u64>> {
+    let count = |group: &Vec<OccurrenceId>| {
+        let holding = holding(connection, group)?;
+        Ok(within.map_or(holding.len(), |within| holding.intersection_len(within)))
+    };
+    groups.iter().map(count).collect()
+}
+
+pub(super) fn summaries(connection: &Connection, images: &[ImageId]) -> Result<Vec<ImageSummary>> {
+    let mut statement =
+        connection.prepare_cached("SELECT manifest_digest, release FROM image WHERE image_id = ?1")?;
     let mut references = connection
         .prepare_cached("SELECT reference FROM reference WHERE image_id = ?1 ORDER BY reference")?;
-    let mut rows = statement.query([])?;
-    let mut images = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id: i64 = row.get(0)?;
-        images.push(ImageSummary {
-            id: ImageId(id),
-            manifest_digest: digest(&row.get::<_, Vec<u8>>(1)?)?,
-            release: row.get(2)?,
-            references: references.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?,
+    let mut summaries = Vec::with_capacity(images.len());
+    for image in images {
+        let row: Option<(Vec<u8>, String)> =
+            statement.query_row([image.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((manifest_digest, release)) = row else { continue };
+        summaries.push(ImageSummary {
+            id: *image,
+            manifest_digest: digest(&manifest_digest)?,
+            release,
+            references: references.query_map([image.0], |row| row.get(0))?.collect::<Result<_, _>>()?,
         });
     }
-    Ok(images)
+    Ok(summaries)
 }
 
 pub(super) fn source_names(connection: &Connection) -> Result<BTreeSet<String>> {
@@ -47,30 +141,4 @@ pub(super) fn occurrences_named(
         found.push((OccurrenceId(row.get(0)?), nodes::read_occurrence(row, 1)?));
     }
     Ok(found)
-}
-
-pub(super) fn images_with(
-    connection: &mut Connection,
-    occurrences: &[OccurrenceId],
-) -> Result<Vec<(ImageId, OccurrenceId)>> {
-    let transaction = connection.transaction()?;
-    // A node holds what it brings and what its parent holds, but for what it takes away.
-    let mut statement = transaction.prepare_cached(
-        "WITH RECURSIVE holds (node_id) AS (
-            SELECT node_id FROM node_change WHERE occurrence_id = ?1 AND brings = 1
-            UNION
-            SELECT child.node_id FROM holds JOIN node child ON child.parent_id = holds.node_id
-            WHERE NOT EXISTS (SELECT 1 FROM node_change WHERE occurrence_id = ?1
-                              AND node_id = child.node_id AND brings = 0)
-         )
-         SELECT image_id FROM holds JOIN image USING (node_id)",
-    )?;
-    let mut found = BTreeSet::new();
-    for occurrence in occurrences {
-        let mut rows = statement.query(params![occurrence.0])?;
-        while let Some(row) = rows.next()? {
-            found.insert((ImageId(row.get(0)?), *occurrence));
-        }
-    }
-    Ok(found.into_iter().collect())
 }

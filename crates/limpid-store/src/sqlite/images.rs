@@ -100,8 +100,8 @@ pub(super) fn put_image(
     let new = Kind::Image.next_id(&transaction)?;
     transaction
         .prepare_cached(
-            "INSERT INTO image (manifest_digest, node_id, release, body, analysed_at, image_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO image (manifest_digest, node_id, release, body, analysed_at, first_seen, image_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)
              ON CONFLICT (manifest_digest) DO UPDATE SET node_id = ?2, release = ?3, body = ?4, analysed_at = ?5",
         )?
         .execute(params![digest.as_bytes().as_slice(), node, image.release, body, now, new])?;

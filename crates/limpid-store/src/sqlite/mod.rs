@@ -32,11 +32,11 @@ use rusqlite::Connection;
 
 use self::open::Place;
 use crate::store::{
-    AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, Fleet, ImageId, ImageRecord,
-    ImageSummary, Knowledge, LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, ScoreDay, ScoreUpdate,
-    Store, StoredAffected, UpdateStats, VulnerabilityScore,
+    AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, ImageId, ImageRecord, Knowledge,
+    LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, ScoreDay, ScoreUpdate, Store, StoredAffected,
+    UpdateStats, VulnerabilityScore,
 };
-use crate::{Error, Result};
+use crate::{Error, Fleet, ImageFilter, ImageSet, ImageSummary, Result};
 
 /// A store in one SQLite file.
 #[derive(Debug)]
@@ -251,8 +251,28 @@ impl Store for SqliteStore {
 }
 
 impl Fleet for SqliteStore {
-    fn images(&self) -> Result<Vec<ImageSummary>> {
-        self.reading(|connection| fleet::images(connection))
+    fn select(&self, filter: &ImageFilter) -> Result<ImageSet> {
+        self.reading(|connection| fleet::select(connection, filter))
+    }
+
+    fn releases(&self, images: &ImageSet) -> Result<BTreeMap<String, u64>> {
+        fleet::releases(&self.connection(), images)
+    }
+
+    fn holding(&self, occurrences: &[OccurrenceId]) -> Result<ImageSet> {
+        self.reading(|connection| fleet::holding(connection, occurrences))
+    }
+
+    fn counts(&self, groups: &[Vec<OccurrenceId>], within: Option<&ImageSet>) -> Result<Vec<u64>> {
+        self.reading(|connection| fleet::counts(connection, groups, within))
+    }
+
+    fn summaries(&self, images: &[ImageId]) -> Result<Vec<ImageSummary>> {
+        self.reading(|connection| fleet::summaries(connection, images))
+    }
+
+    fn image_by_id(&self, image: ImageId) -> Result<Option<ImageRecord>> {
+        self.reading(|connection| images::image_by_id(connection, image))
     }
 
     fn source_names(&self) -> Result<BTreeSet<String>> {
@@ -263,11 +283,7 @@ impl Fleet for SqliteStore {
         fleet::occurrences_named(&self.connection(), name)
     }
 
-    fn images_with(&self, occurrences: &[OccurrenceId]) -> Result<Vec<(ImageId, OccurrenceId)>> {
-        fleet::images_with(&mut self.connection(), occurrences)
-    }
-
-    fn image_by_id(&self, image: ImageId) -> Result<Option<ImageRecord>> {
-        self.reading(|connection| images::image_by_id(connection, image))
+    fn tend(&self) -> Result<bool> {
+        Ok(false)
     }
 }

@@ -1,4 +1,4 @@
--- Schema 2. Digests are 32-byte blobs, times are seconds since the epoch, texts compare by bytes.
+-- Schema 4. Digests are 32-byte blobs, times are seconds since the epoch, texts compare by bytes.
 
 -- Strings that many rows share: package names of feeds, releases, advisory ids, paths of databases.
 CREATE TABLE text (
@@ -81,7 +81,8 @@ CREATE TABLE image (
     node_id INTEGER NOT NULL,
     release TEXT NOT NULL,
     body BLOB NOT NULL,
-    analysed_at INTEGER NOT NULL
+    analysed_at INTEGER NOT NULL,
+    first_seen INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX image_node ON image (node_id);
 
@@ -230,4 +231,18 @@ CREATE TABLE score_day (
 CREATE TABLE record_check (
     cve INTEGER PRIMARY KEY,
     checked_at INTEGER NOT NULL
+) STRICT;
+
+-- What nothing was seen to use, and since when. Kinds are those of `Kind`.
+CREATE TABLE unused (
+    kind INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+
+-- The greatest id that was ever freed: who still holds an id must not find another row under it.
+CREATE TABLE freed (
+    kind INTEGER PRIMARY KEY,
+    greatest_id INTEGER NOT NULL
 ) STRICT;
