@@ -7,9 +7,8 @@ use limpid_store::{Freed, Store};
 use crate::lease::Leases;
 use crate::{Clock, Error, Process};
 
-/// The task of a collection, for its lease: two would only look at the same rows. Who lost a race against a collection
-/// several times takes it too, so that there is none meanwhile.
-pub(crate) const TASK: &str = "collect";
+/// The task of a collection, for its lease: two would only look at the same rows.
+const TASK: &str = "collect";
 /// Between two transactions, so that writers who wait get their turn: SQLite has no queue.
 const PAUSE: Duration = Duration::from_millis(1);
 

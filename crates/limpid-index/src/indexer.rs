@@ -6,7 +6,7 @@ use std::sync::Arc;
 use limpid_extract::{EXTRACTORS, WINDOWS_DIRECTORIES};
 use limpid_image::{Image, Limits};
 use limpid_model::{Digest, Distribution, ImageMetadata, LayerFindings, LayerProblem};
-use limpid_store::{ImageId, ImageRecord, LayerRecord, NodeId, Store};
+use limpid_store::{ImageId, ImageRecord, LayerRecord, NewImage, Store};
 
 use crate::analyse::{Analysis, indexer_state, is_withheld};
 use crate::batch::{Batch, Opener};
@@ -18,10 +18,6 @@ use crate::{Clock, Error, Process, Progress};
 /// How often composition may ask for further files: each round follows one more link into files that were
 /// not read, and Linux follows 40.
 const ROUNDS_MAX: usize = 40;
-
-/// How often an image is stored while collections may free what it uses. A try takes milliseconds, a collection
-/// seconds: seldom is more than the second needed.
-const ATTEMPTS_BESIDE_COLLECTIONS: usize = 3;
 
 /// Indexes images.
 pub struct Indexer<'a> {
@@ -83,8 +79,8 @@ impl Indexer<'_> {
         self.keep(&metadata, &layers, &composition, reference)
     }
 
-    /// Stores the image. A collection beside may have freed what no image used yet: then it is stored again, from
-    /// memory. Who has bad luck several times keeps collections away meanwhile.
+    /// Stores the image, and of its layers and nodes those that are not there: a collection beside may have freed what no
+    /// image used yet.
     fn keep(
         &self,
         metadata: &ImageMetadata,
@@ -92,33 +88,11 @@ impl Indexer<'_> {
         composition: &Composition,
         reference: &str,
     ) -> Result<(ImageId, ImageRecord), Error> {
-        for attempt in 0..ATTEMPTS_BESIDE_COLLECTIONS {
-            match self.put(metadata, layers, composition, reference, attempt > 0) {
-                Err(Error::Store(limpid_store::Error::Gone(_))) => {}
-                done => return done,
-            }
-        }
-        let put = || self.put(metadata, layers, composition, reference, true);
-        self.analysis().leases.once(crate::collect::TASK, &|_| Ok(None), put)
-    }
-
-    /// Stores the image once; its layers too, if they are not there any more.
-    fn put(
-        &self,
-        metadata: &ImageMetadata,
-        layers: &[LayerRecord],
-        composition: &Composition,
-        reference: &str,
-        with_layers: bool,
-    ) -> Result<(ImageId, ImageRecord), Error> {
-        for layer in layers.iter().filter(|_| with_layers) {
-            if self.store.readings(&layer.digest)? == 0 {
-                self.store.put_layer(layer)?;
-            }
-        }
-        let record = self.record(metadata.clone(), layers, composition)?;
-        let id = self.store.put_image(&record, reference, self.clock.now())?;
-        Ok((id, record))
+        let record = record(metadata.clone(), layers, composition);
+        let layers: Vec<&LayerRecord> = layers.iter().collect();
+        let image = NewImage { record: &record, layers: &layers, steps: &composition.steps, reference };
+        let stored = self.store.put_images(&[image], self.clock.now())?.pop();
+        Ok(stored.ok_or(Error::Worker)??)
     }
 
     /// What each layer says, base first.
@@ -187,54 +161,41 @@ impl Indexer<'_> {
         }
         Ok(())
     }
+}
 
-    /// The image's record; makes the nodes that are new.
-    fn record(
-        &self,
-        metadata: ImageMetadata,
-        layers: &[LayerRecord],
-        composition: &Composition,
-    ) -> Result<ImageRecord, Error> {
-        let mut nodes: Vec<NodeId> = Vec::with_capacity(layers.len());
-        for (chain_key, diff) in &composition.steps {
-            let node = match self.store.node(chain_key)? {
-                Some(known) => known,
-                None => self.store.put_node(chain_key, nodes.last().copied(), diff)?,
-            };
-            nodes.push(node);
-        }
-        let mut problems: Vec<LayerProblem> = Vec::new();
-        for (index, layer) in layers.iter().enumerate() {
-            let of_layer = layer.findings.problems.iter().cloned();
-            problems.extend(of_layer.map(|problem| LayerProblem { layer: Some(index), problem }));
-        }
-        let looping = composition.loops.iter();
-        problems.extend(looping.map(|path| image_problem(path, "its links lead in a circle".to_owned())));
-        let left_over = composition.left_over.iter();
-        problems.extend(left_over.map(|(path, newer)| {
-            image_problem(path, format!("it was left out: {newer} is the database that counts"))
-        }));
-        // An image of which something was withheld is looked at again the next time.
-        let mut both = metadata.layers.iter().zip(layers);
-        let whole = !both.any(|(layer, record)| is_withheld(layer, record.size_bytes));
-        let windows = windows(&metadata, layers).filter(|_| composition.distribution.is_none());
-        if windows.is_some() {
-            let reason = "an image for Windows: Limpid does not know what is installed in it".to_owned();
-            problems.push(image_problem("", reason));
-        }
-        let distribution = composition.distribution.clone().or(windows);
-        Ok(ImageRecord {
-            metadata,
-            nodes,
-            release: distribution
-                .as_ref()
-                .filter(|_| composition.has_packages)
-                .map(limpid_match::release)
-                .unwrap_or_default(),
-            distribution,
-            problems,
-            indexer_state: if whole { indexer_state() } else { String::new() },
-        })
+/// The image's record, but for its nodes, which the store makes.
+fn record(metadata: ImageMetadata, layers: &[LayerRecord], composition: &Composition) -> ImageRecord {
+    let mut problems: Vec<LayerProblem> = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let of_layer = layer.findings.problems.iter().cloned();
+        problems.extend(of_layer.map(|problem| LayerProblem { layer: Some(index), problem }));
+    }
+    let looping = composition.loops.iter();
+    problems.extend(looping.map(|path| image_problem(path, "its links lead in a circle".to_owned())));
+    let left_over = composition.left_over.iter();
+    problems.extend(left_over.map(|(path, newer)| {
+        image_problem(path, format!("it was left out: {newer} is the database that counts"))
+    }));
+    // An image of which something was withheld is looked at again the next time.
+    let mut both = metadata.layers.iter().zip(layers);
+    let whole = !both.any(|(layer, record)| is_withheld(layer, record.size_bytes));
+    let windows = windows(&metadata, layers).filter(|_| composition.distribution.is_none());
+    if windows.is_some() {
+        let reason = "an image for Windows: Limpid does not know what is installed in it".to_owned();
+        problems.push(image_problem("", reason));
+    }
+    let distribution = composition.distribution.clone().or(windows);
+    ImageRecord {
+        metadata,
+        nodes: Vec::new(),
+        release: distribution
+            .as_ref()
+            .filter(|_| composition.has_packages)
+            .map(limpid_match::release)
+            .unwrap_or_default(),
+        distribution,
+        problems,
+        indexer_state: if whole { indexer_state() } else { String::new() },
     }
 }
 

@@ -17,8 +17,8 @@ pub use fleet::{Fleet, ImageFilter, ImageSet, ImageSummary};
 pub use sqlite::SqliteStore;
 pub use store::{
     AdvisoryChange, AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, ImageContents,
-    ImageId, ImageRecord, Knowledge, LayerContents, LayerRecord, Lease, NEWEST, NodeId, OccurrenceId,
-    PlacedId, ScoreDay, ScoreUpdate, SearchedFile, Store, StoredAffected, UpdateStats, Validators,
-    VulnerabilityScore,
+    ImageId, ImageRecord, Knowledge, LayerContents, LayerRecord, Lease, NEWEST, NewImage, NodeId,
+    OccurrenceId, PlacedId, ScoreDay, ScoreUpdate, SearchedFile, Store, StoredAffected, UpdateStats,
+    Validators, VulnerabilityScore,
 };
 pub use upkeep::{Broken, CheckReport, Collection, Freed, StoreStatus, Upkeep};

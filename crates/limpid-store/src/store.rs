@@ -64,6 +64,19 @@ pub struct ImageRecord {
     pub indexer_state: String,
 }
 
+/// An image that is to be kept, with what may be new of it.
+#[derive(Debug, Clone, Copy)]
+pub struct NewImage<'a> {
+    /// The image. Its nodes are found or made; those that stand here do not count.
+    pub record: &'a ImageRecord,
+    /// What each of its layers says, in the order of `record.metadata.layers`.
+    pub layers: &'a [&'a LayerRecord],
+    /// The chain up to each layer, and what the layer did.
+    pub steps: &'a [(Digest, PackageDiff)],
+    /// The reference it was seen under, empty for none.
+    pub reference: &'a str,
+}
+
 /// An occurrence in a node's diff, by ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacedId {
@@ -312,6 +325,9 @@ pub trait Store: Fleet + Upkeep + Send + Sync {
     /// Keeps an image and the reference it was seen under (none for an empty one). Refuses another list of
     /// layers under a known digest. [`Error::Gone`](crate::Error::Gone) if a layer or node was freed meanwhile.
     fn put_image(&self, image: &ImageRecord, reference: &str, now: i64) -> Result<ImageId>;
+    /// Keeps images with their layers and nodes, so far as they are not there yet, all in one transaction: a layer that
+    /// is new counts as read once. What is refused is refused for one image alone; an error of the store is one of all.
+    fn put_images(&self, images: &[NewImage<'_>], now: i64) -> Result<Vec<Result<(ImageId, ImageRecord)>>>;
     /// Notes that a reference names an image now. [`Error::Gone`](crate::Error::Gone) if it was forgotten.
     fn put_reference(&self, image: ImageId, reference: &str, now: i64) -> Result<()>;
     /// The image that a reference named last.
@@ -319,6 +335,9 @@ pub trait Store: Fleet + Upkeep + Send + Sync {
 
     /// What is known of every feed document, sorted.
     fn feeds(&self) -> Result<Vec<FeedState>>;
+    /// The greatest id that an image had when a revision came to be ([`NEWEST`]: has now); 0 for none. Images with greater
+    /// ids were never judged by what held before it.
+    fn last_image_at(&self, revision: u64) -> Result<ImageId>;
     /// The documents that had something to say of a release at a revision ([`NEWEST`]: now), as they were then.
     fn feeds_for(&self, release: &str, at: u64) -> Result<Vec<FeedState>>;
     /// Begins an update of a document.

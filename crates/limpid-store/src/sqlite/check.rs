@@ -6,17 +6,19 @@
 
 use std::collections::BTreeSet;
 
-use limpid_model::{AdvisoryDetails, Context, LayerFindings, PackageFact, PackageType, Severity, Verdict};
+use limpid_model::{AdvisoryDetails, Context, ExtractorVersion, PackageFact, PackageType, Severity, Verdict};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::advisories::AffectedBody;
+use super::descriptions::{Config, Description};
 use super::invariants::{RULES, Rule};
+use super::layers::StoredFindings;
 use super::nodes::StoredDiff;
-use super::{count, digest, images, upkeep};
+use super::{count, digest, upkeep};
 use crate::store::SearchedFile;
 use crate::upkeep::{Broken, CheckReport};
-use crate::{Result, codec};
+use crate::{Error, Result, codec};
 
 /// Problems of the file that SQLite lists at most.
 const FILE_PROBLEMS_MAX: u32 = 100;
@@ -35,20 +37,21 @@ pub(super) fn check(connection: &mut Connection, now: i64) -> Result<CheckReport
         }
         check.values()?;
         check.nodes()?;
+        check.images()?;
         check.report.status = upkeep::status(&transaction)?;
     }
     Ok(check.report)
 }
 
-struct Check<'a> {
-    connection: &'a Connection,
+pub(super) struct Check<'a> {
+    pub(super) connection: &'a Connection,
     now: i64,
     report: CheckReport,
 }
 
 impl Check<'_> {
     /// Notes how an invariant came out: how many rows break it, and the first.
-    fn note(&mut self, table: &'static str, what: &'static str, found: Found) {
+    pub(super) fn note(&mut self, table: &'static str, what: &'static str, found: Found) {
         self.report.invariants += 1;
         if let Some(example) = found.example {
             self.report.broken.push(Broken { table, what, count: found.count, example });
@@ -97,7 +100,7 @@ impl Check<'_> {
         let unreadable = "that cannot be read";
         self.each("layer", unreadable, "layer_id, digest, findings, searched", &|row| {
             digest(row.get_ref(1)?.as_blob().unwrap_or_default())?;
-            codec::unpack::<LayerFindings>(row.get_ref(2)?.as_blob().unwrap_or_default(), "findings")?;
+            codec::unpack::<StoredFindings>(row.get_ref(2)?.as_blob().unwrap_or_default(), "findings")?;
             decodes::<BTreeSet<SearchedFile>>(row, 3)
         })?;
         self.each("package", unreadable, "package_id, kind, facts", &|row| {
@@ -118,27 +121,22 @@ impl Check<'_> {
             Ok(same && row.get::<_, bool>(3)? != details.withdrawn.is_empty())
         })?;
         self.each("affected", unreadable, "affected_id, body", &|row| decodes::<AffectedBody>(row, 1))?;
-        let connection = self.connection;
-        let mut layers = connection.prepare(
-            "SELECT digest FROM image_layer LEFT JOIN layer USING (layer_id) WHERE image_id = ?1 ORDER BY position",
-        )?;
-        let layers = std::cell::RefCell::new(&mut layers);
-        self.each(
-            "image",
-            "that cannot be read or have other layers",
-            "image_id, manifest_digest, body",
-            &|row| {
-                let body: images::Body =
-                    codec::unpack(row.get_ref(2)?.as_blob().unwrap_or_default(), "image")?;
-                let mut layers = layers.borrow_mut();
-                let stored = layers
-                    .query_map([row.get::<_, i64>(0)?], |row| row.get::<_, Option<Vec<u8>>>(0))?
-                    .collect::<Result<Vec<_>, _>>()?;
-                let said = body.metadata.layers.iter().map(|layer| Some(layer.digest.as_bytes().to_vec()));
-                Ok(digest(row.get_ref(1)?.as_blob().unwrap_or_default())? == body.metadata.manifest_digest
-                    && said.eq(stored))
-            },
-        )
+        self.each("extractors", unreadable, "extractors_id, body", &|row| {
+            decodes::<Vec<ExtractorVersion>>(row, 1)
+        })?;
+        self.each("config", unreadable, "config_id, body, hash", &|row| {
+            let body = row.get_ref(1)?.as_blob().unwrap_or_default();
+            codec::unpack::<Config>(body, "config")?;
+            Ok(codec::hash(&[body]) == row.get::<_, i64>(2)?)
+        })?;
+        self.each("label", "whose hash is wrong", "label_id, key, value, hash", &|row| {
+            let text = |column| Ok::<_, Error>(row.get_ref(column)?.as_bytes().unwrap_or_default());
+            Ok(codec::hash(&[text(1)?, text(2)?]) == row.get::<_, i64>(3)?)
+        })?;
+        self.each("description", unreadable, "layer_id, body", &|row| {
+            let body = row.get_ref(1)?.as_blob().unwrap_or_default();
+            codec::unpack::<Description>(body, "description").map(|_| true)
+        })
     }
 
     /// Asks of each row of a table, named by its first column, whether it is right.
@@ -241,13 +239,13 @@ fn decodes<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<bool> {
 
 /// Rows that break an invariant.
 #[derive(Debug, Default)]
-struct Found {
-    count: u64,
-    example: Option<String>,
+pub(super) struct Found {
+    pub(super) count: u64,
+    pub(super) example: Option<String>,
 }
 
 impl Found {
-    fn add(&mut self, name: impl FnOnce() -> String) {
+    pub(super) fn add(&mut self, name: impl FnOnce() -> String) {
         self.count += 1;
         self.example.get_or_insert_with(name);
     }

@@ -1,6 +1,6 @@
 //! Freeing what nothing uses, in short transactions, beside processes that store images.
 //!
-//! An image uses its layers and the node of its last layer; a node uses its parent and the occurrences that its diff
+//! An image uses its layers, the node of its last layer and those that it had before it was analysed anew; a node uses its parent and the occurrences that its diff
 //! names; an occurrence uses its package version and its context. A chain is kept as long as the node that it leads to,
 //! verdicts as long as some occurrence has their package and context, a string as long as a diff or an advisory names
 //! it. The other way round nothing is reached from an image, so rows are freed from the top: leaves of
@@ -10,7 +10,7 @@
 //!
 //! * Every row is freed in a write transaction that finds it unused, and no row is stored without what it uses: whoever
 //!   stores a node looks for its parent, and whoever stores an image for its layers and nodes, in the same transaction
-//!   (`nodes::expect`, `images::put_layers`). One of the two comes first. If it is the writer, the row is used; if it is
+//!   (`nodes::expect`, `images::put_image`). One of the two comes first. If it is the writer, the row is used; if it is
 //!   the collection, the writer is told [`Error::Gone`], and stores again what it still has in memory.
 //! * Ids are never given twice (`ids.rs`), so what somebody found an hour ago names the same row or none.
 //! * A layer or a node is only freed if it was unused for some time, first seen so by an earlier collection or
@@ -152,6 +152,7 @@ impl SqliteCollection {
             .prepare_cached(
                 "SELECT chain_key, EXISTS (SELECT 1 FROM unused WHERE kind = ?1 AND id = node_id AND since <= ?2)
                     AND NOT EXISTS (SELECT 1 FROM image i WHERE i.node_id = c.node_id)
+                    AND NOT EXISTS (SELECT 1 FROM image_former i WHERE i.node_id = c.node_id)
                  FROM chain c WHERE chain_key > ?3 ORDER BY chain_key LIMIT ?4",
             )?
             .query_map(params![Kind::Node as i64, since, after, ROWS_MAX], |row| {

@@ -6,8 +6,9 @@ use limpid_model::Severity;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::advisories::{AffectedBody, severity};
+use super::ids::Kind;
 use super::{count, integer};
-use crate::store::{FeedKey, FeedOutcome, FeedState, NEWEST, UpdateStats, Validators};
+use crate::store::{FeedKey, FeedOutcome, FeedState, ImageId, NEWEST, UpdateStats, Validators};
 use crate::{Result, codec};
 
 const FEED_COLUMNS: &str = "f.feed, f.document, f.url, f.parser_version, f.etag, f.last_modified, f.revision,
@@ -108,9 +109,10 @@ pub(super) fn new_revision(
     outcome: &FeedOutcome,
     stats: &UpdateStats,
 ) -> Result<u64> {
+    let last_image = Kind::Image.next_id(connection)? - 1;
     connection.execute(
-        "INSERT INTO revision (feed_id, created_at, added, removed, date) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![feed, outcome.now, integer(stats.added), integer(stats.removed), outcome.date],
+        "INSERT INTO revision (feed_id, created_at, added, removed, date, last_image) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![feed, outcome.now, integer(stats.added), integer(stats.removed), outcome.date, last_image],
     )?;
     Ok(count(connection.last_insert_rowid()))
 }
@@ -191,4 +193,15 @@ pub(super) fn revision_time(connection: &Connection, revision: u64) -> Result<Op
 pub(super) fn revision(connection: &Connection) -> Result<u64> {
     let mut statement = connection.prepare_cached("SELECT coalesce(max(revision), 0) FROM revision")?;
     Ok(count(statement.query_row([], |row| row.get(0))?))
+}
+
+pub(super) fn last_image_at(connection: &Connection, revision: u64) -> Result<ImageId> {
+    if revision == NEWEST {
+        return Ok(ImageId(Kind::Image.next_id(connection)? - 1));
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT last_image FROM revision WHERE revision <= ?1 ORDER BY revision DESC LIMIT 1",
+    )?;
+    let last = statement.query_row([integer(revision)], |row| row.get(0)).optional()?;
+    Ok(ImageId(last.unwrap_or(0)))
 }

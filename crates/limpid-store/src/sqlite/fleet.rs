@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use limpid_model::Occurrence;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{digest, images, nodes};
+use super::{descriptions, digest, nodes, references};
 use crate::store::{ImageId, OccurrenceId};
 use crate::{ImageFilter, ImageSet, ImageSummary, Result};
 
@@ -20,40 +20,21 @@ pub(super) fn select(connection: &Connection, filter: &ImageFilter) -> Result<Im
         statement.query_map(params![last, filter.release, there_at], |row| row.get(0).map(ImageId))?;
     let mut selected: ImageSet = selected.collect::<Result<_, _>>()?;
     if !filter.repository.is_empty() {
-        let mut statement = connection.prepare_cached(
-            "SELECT reference, image_id FROM reference WHERE first_seen <= ?1 AND reference >= ?2",
-        )?;
-        let mut named = ImageSet::default();
-        let mut rows = statement.query(params![there_at, filter.repository])?;
-        while let Some(row) = rows.next()? {
-            if is_of(&row.get::<_, String>(0)?, &filter.repository) {
-                named.insert(ImageId(row.get(1)?));
-            }
-        }
-        selected = selected.intersection(&named);
+        selected = selected.intersection(&references::images_of(connection, &filter.repository, there_at)?);
     }
-    if !filter.labels.is_empty() {
+    for (key, value) in &filter.labels {
         let mut labelled = ImageSet::default();
-        for image in selected.iter() {
-            let record = images::image_by_id(connection, image)?;
-            let labels = record.map(|record| record.metadata.labels).unwrap_or_default();
-            if filter.labels.iter().all(|label| labels.contains(label)) {
-                labelled.insert(image);
+        if let Some(label) = descriptions::label_id(connection, key, value)? {
+            let mut images =
+                connection.prepare_cached("SELECT image_id FROM image_label WHERE label_id = ?1")?;
+            let mut rows = images.query([label])?;
+            while let Some(row) = rows.next()? {
+                labelled.insert(ImageId(row.get(0)?));
             }
         }
-        selected = labelled;
+        selected = selected.intersection(&labelled);
     }
     Ok(selected)
-}
-
-/// Whether a reference is of the repository, or of one below if that ends in `/`.
-fn is_of(reference: &str, repository: &str) -> bool {
-    reference.strip_prefix(repository).is_some_and(|rest| {
-        repository.ends_with('/')
-            || rest.is_empty()
-            || rest.starts_with('@')
-            || (rest.starts_with(':') && !rest.contains('/'))
-    })
 }
 
 pub(super) fn releases(connection: &Connection, images: &ImageSet) -> Result<BTreeMap<String, u64>> {
@@ -105,8 +86,6 @@ pub(super) fn counts(
 pub(super) fn summaries(connection: &Connection, images: &[ImageId]) -> Result<Vec<ImageSummary>> {
     let mut statement =
         connection.prepare_cached("SELECT manifest_digest, release FROM image WHERE image_id = ?1")?;
-    let mut references = connection
-        .prepare_cached("SELECT reference FROM reference WHERE image_id = ?1 ORDER BY reference")?;
     let mut summaries = Vec::with_capacity(images.len());
     for image in images {
         let row: Option<(Vec<u8>, String)> =
@@ -116,7 +95,7 @@ pub(super) fn summaries(connection: &Connection, images: &[ImageId]) -> Result<V
             id: *image,
             manifest_digest: digest(&manifest_digest)?,
             release,
-            references: references.query_map([image.0], |row| row.get(0))?.collect::<Result<_, _>>()?,
+            references: references::of_image(connection, *image)?,
         });
     }
     Ok(summaries)

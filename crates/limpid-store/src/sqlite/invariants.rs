@@ -18,22 +18,42 @@ pub(super) const RULES: &[Rule] = &[
         FROM node_change c WHERE NOT EXISTS (SELECT 1 FROM occurrence o WHERE o.occurrence_id = c.occurrence_id)"),
     ("image", "whose last node is missing", "SELECT 'image ' || image_id FROM image i WHERE node_id != 0
         AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = i.node_id)"),
-    ("image", "whose last node is not that of their last layer", "SELECT 'image ' || image_id FROM image i
-        WHERE node_id != coalesce((SELECT node_id FROM image_layer l WHERE l.image_id = i.image_id
-            ORDER BY position DESC LIMIT 1), 0)"),
+    ("image", "first seen before one with a lower id", "SELECT 'image ' || image_id FROM (SELECT image_id, first_seen,
+        max(first_seen) OVER (ORDER BY image_id ROWS UNBOUNDED PRECEDING) AS latest FROM image) WHERE first_seen < latest"),
+    ("image", "whose config is missing", "SELECT 'image ' || image_id FROM image i
+        WHERE NOT EXISTS (SELECT 1 FROM config c WHERE c.config_id = i.config_id)"),
+    ("image", "that are there more than once", "SELECT 'image ' || max(image_id) FROM image GROUP BY manifest_digest HAVING count(*) > 1"),
+    ("layer", "that are there more than once", "SELECT 'layer ' || max(layer_id) FROM layer GROUP BY digest HAVING count(*) > 1"),
+    ("layer", "whose extractors are missing", "SELECT 'layer ' || layer_id FROM layer l
+        WHERE NOT EXISTS (SELECT 1 FROM extractors e WHERE e.extractors_id = l.extractors_id)"),
+    ("node", "that are there more than once", "SELECT 'node ' || max(node_id) FROM node GROUP BY node_key HAVING count(*) > 1"),
+    ("image_former", "of images that are missing", "SELECT 'image ' || image_id FROM image_former f
+        WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.image_id = f.image_id)"),
+    ("image_former", "whose node is missing", "SELECT 'image ' || image_id FROM image_former f WHERE node_id != 0
+        AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = f.node_id)"),
+    ("config", "that no image has", "SELECT 'config ' || config_id FROM config c
+        WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.config_id = c.config_id)"),
+    ("label", "that no image has", "SELECT 'label ' || label_id FROM label l
+        WHERE NOT EXISTS (SELECT 1 FROM image_label i WHERE i.label_id = l.label_id)"),
+    ("image_label", "of images that are missing", "SELECT 'image ' || image_id FROM image_label l
+        WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.image_id = l.image_id)"),
+    ("image_label", "whose label is missing", "SELECT 'image ' || image_id || ', label ' || label_id FROM image_label i
+        WHERE NOT EXISTS (SELECT 1 FROM label l WHERE l.label_id = i.label_id)"),
+    ("description", "that no image has", "SELECT 'layer ' || layer_id || ', ' || number FROM description d
+        WHERE NOT EXISTS (SELECT 1 FROM image_layer i WHERE i.layer_id = d.layer_id AND i.number = d.number)"),
     ("image_layer", "of images that are missing", "SELECT 'image ' || image_id FROM image_layer l
         WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.image_id = l.image_id)"),
-    ("image_layer", "whose layer is missing", "SELECT 'image ' || image_id || ', layer ' || position FROM image_layer l
+    ("image_layer", "whose layer is missing", "SELECT 'image ' || image_id || ', layer ' || layer_id FROM image_layer l
         WHERE NOT EXISTS (SELECT 1 FROM layer y WHERE y.layer_id = l.layer_id)"),
-    ("image_layer", "whose node is missing", "SELECT 'image ' || image_id || ', layer ' || position FROM image_layer l
-        WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = l.node_id)"),
-    ("image_layer", "whose node does not follow that of the layer below",
-        "SELECT 'image ' || l.image_id || ', layer ' || l.position FROM image_layer l JOIN node n USING (node_id)
-         LEFT JOIN image_layer b ON b.image_id = l.image_id AND b.position = l.position - 1
-         WHERE l.node_id IS NOT b.node_id AND n.parent_id IS NOT b.node_id"),
-    ("reference", "to images that are missing", "SELECT reference FROM reference r
+    ("image_layer", "whose description is missing", "SELECT 'image ' || image_id || ', layer ' || layer_id FROM image_layer l
+        WHERE NOT EXISTS (SELECT 1 FROM description d WHERE d.layer_id = l.layer_id AND d.number = l.number)"),
+    ("repository", "without a reference", "SELECT name FROM repository p
+        WHERE NOT EXISTS (SELECT 1 FROM reference r WHERE r.repository_id = p.repository_id)"),
+    ("reference", "whose repository is missing", "SELECT 'reference ' || tag FROM reference r
+        WHERE NOT EXISTS (SELECT 1 FROM repository p WHERE p.repository_id = r.repository_id)"),
+    ("reference", "to images that are missing", "SELECT 'reference ' || tag FROM reference r
         WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.image_id = r.image_id)"),
-    ("reference", "last seen before they were first seen", "SELECT reference FROM reference WHERE last_seen < first_seen"),
+    ("reference", "last seen before they were first seen", "SELECT 'reference ' || tag FROM reference WHERE last_seen < first_seen"),
     ("occurrence", "whose package is missing", "SELECT 'occurrence ' || occurrence_id FROM occurrence o
         WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = o.package_id)"),
     ("occurrence", "whose context is missing", "SELECT 'occurrence ' || occurrence_id FROM occurrence o
@@ -46,6 +66,8 @@ pub(super) const RULES: &[Rule] = &[
         WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = s.package_id)"),
     ("revision", "of documents that are missing", "SELECT 'revision ' || revision FROM revision r
         WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.feed_id = r.feed_id)"),
+    ("revision", "that know of fewer images than one before", "SELECT 'revision ' || revision FROM (SELECT revision, last_image,
+        max(last_image) OVER (ORDER BY revision ROWS UNBOUNDED PRECEDING) AS latest FROM revision) WHERE last_image < latest"),
     ("feed", "whose revision is missing", "SELECT feed || ' ' || document FROM feed f WHERE revision != 0
         AND NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = f.revision)"),
     ("advisory", "of documents that are missing", "SELECT 'advisory ' || advisory_id FROM advisory d

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use limpid_model::Digest;
+use limpid_model::{Digest, FileRecord, LayerFindings, Problem, TreeEntry};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{count, integer};
@@ -12,22 +12,36 @@ use crate::{Result, codec};
 /// Leases that ran out so long ago are of no use to anybody.
 const ABANDONED_SECONDS: i64 = 24 * 3600;
 
+/// Findings as stored: the list of extractors, which all layers share, has a row of its own.
+pub(super) type StoredFindings = (Vec<TreeEntry>, Vec<FileRecord>, Vec<Problem>);
+
+/// The id of a layer.
+pub(super) fn layer_id(connection: &Connection, digest: &Digest) -> Result<Option<i64>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT layer_id FROM layer WHERE substr(digest, 1, 8) = substr(?1, 1, 8) AND digest = ?1",
+    )?;
+    Ok(statement.query_row([digest.as_bytes().as_slice()], |row| row.get(0)).optional()?)
+}
+
 pub(super) fn layer(connection: &Connection, digest: &Digest) -> Result<Option<LayerRecord>> {
     let mut statement = connection.prepare_cached(
-        "SELECT size_bytes, uncompressed_bytes, findings, searched FROM layer WHERE digest = ?1",
+        "SELECT size_bytes, uncompressed_bytes, findings, searched, body FROM layer JOIN extractors USING (extractors_id)
+         WHERE substr(digest, 1, 8) = substr(?1, 1, 8) AND digest = ?1",
     )?;
     let row = statement
         .query_row([digest.as_bytes().as_slice()], |row| {
-            let blobs = (row.get::<_, Vec<u8>>(2)?, row.get::<_, Vec<u8>>(3)?);
+            let blobs = (row.get::<_, Vec<u8>>(2)?, row.get::<_, Vec<u8>>(3)?, row.get::<_, Vec<u8>>(4)?);
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, blobs))
         })
         .optional()?;
-    row.map(|(size, uncompressed, (findings, searched))| {
+    row.map(|(size, uncompressed, (findings, searched, extractors))| {
+        let (entries, records, problems): StoredFindings = codec::unpack(&findings, "a layer's findings")?;
+        let extractors = codec::decode(&extractors, "a list of extractors")?;
         Ok(LayerRecord {
             digest: *digest,
             size_bytes: count(size),
             uncompressed_bytes: count(uncompressed),
-            findings: codec::unpack(&findings, "a layer's findings")?,
+            findings: LayerFindings { extractors, entries, records, problems },
             searched: codec::decode(&searched, "what was searched for in a layer")?,
         })
     })
@@ -36,32 +50,86 @@ pub(super) fn layer(connection: &Connection, digest: &Digest) -> Result<Option<L
 
 pub(super) fn put_layer(connection: &mut Connection, layer: &LayerRecord) -> Result<()> {
     // Packed before the transaction begins: nobody else waits for that.
-    let (findings, searched) = (codec::pack(&layer.findings)?, codec::encode(&layer.searched)?);
+    let packed = Packed::of(layer)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let digest = layer.digest.as_bytes().as_slice();
+    let Some(id) = layer_id(&transaction, &layer.digest)? else {
+        insert(&transaction, layer, &packed)?;
+        return Ok(transaction.commit()?);
+    };
     // A reader that was held up for so long that another took its place must not undo what that one searched for.
     if self::layer(&transaction, &layer.digest)?.is_some_and(|known| says_more(&known, layer)) {
         transaction
-            .prepare_cached("UPDATE layer SET analysed = analysed + 1 WHERE digest = ?1")?
-            .execute([digest])?;
+            .prepare_cached("UPDATE layer SET analysed = analysed + 1 WHERE layer_id = ?1")?
+            .execute([id])?;
     } else {
         transaction
             .prepare_cached(
-                "INSERT INTO layer (digest, size_bytes, uncompressed_bytes, findings, searched, analysed)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 1)
-                 ON CONFLICT (digest) DO UPDATE SET size_bytes = ?2, uncompressed_bytes = ?3, findings = ?4,
-                 searched = ?5, analysed = analysed + 1",
+                "UPDATE layer SET size_bytes = ?2, uncompressed_bytes = ?3, findings = ?4, searched = ?5,
+                 extractors_id = ?6, analysed = analysed + 1 WHERE layer_id = ?1",
             )?
             .execute(params![
-                digest,
+                id,
                 integer(layer.size_bytes),
                 integer(layer.uncompressed_bytes),
-                findings,
-                searched,
+                packed.findings,
+                packed.searched,
+                extractors_id(&transaction, &packed.extractors)?,
             ])?;
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// What of a layer is stored encoded.
+struct Packed {
+    findings: Vec<u8>,
+    searched: Vec<u8>,
+    extractors: Vec<u8>,
+}
+
+impl Packed {
+    fn of(layer: &LayerRecord) -> Result<Self> {
+        let LayerFindings { extractors, entries, records, problems } = &layer.findings;
+        Ok(Self {
+            findings: codec::pack(&(entries, records, problems))?,
+            searched: codec::encode(&layer.searched)?,
+            extractors: codec::encode(extractors)?,
+        })
+    }
+}
+
+/// Keeps a layer, if it is not there, and says its id. To be called inside a write transaction.
+pub(super) fn ensure(connection: &Connection, layer: &LayerRecord) -> Result<i64> {
+    match layer_id(connection, &layer.digest)? {
+        Some(id) => Ok(id),
+        None => insert(connection, layer, &Packed::of(layer)?),
+    }
+}
+
+fn insert(connection: &Connection, layer: &LayerRecord, packed: &Packed) -> Result<i64> {
+    connection
+        .prepare_cached(
+            "INSERT INTO layer (digest, size_bytes, uncompressed_bytes, findings, searched, extractors_id, analysed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
+        )?
+        .execute(params![
+            layer.digest.as_bytes().as_slice(),
+            integer(layer.size_bytes),
+            integer(layer.uncompressed_bytes),
+            packed.findings,
+            packed.searched,
+            extractors_id(connection, &packed.extractors)?,
+        ])?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn extractors_id(connection: &Connection, body: &[u8]) -> Result<i64> {
+    let mut find = connection.prepare_cached("SELECT extractors_id FROM extractors WHERE body = ?1")?;
+    if let Some(id) = find.query_row([body], |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    connection.prepare_cached("INSERT INTO extractors (body) VALUES (?1)")?.execute([body])?;
+    Ok(connection.last_insert_rowid())
 }
 
 fn says_more(known: &LayerRecord, layer: &LayerRecord) -> bool {
@@ -70,7 +138,9 @@ fn says_more(known: &LayerRecord, layer: &LayerRecord) -> bool {
 }
 
 pub(super) fn readings(connection: &Connection, digest: &Digest) -> Result<u64> {
-    let mut statement = connection.prepare_cached("SELECT analysed FROM layer WHERE digest = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT analysed FROM layer WHERE substr(digest, 1, 8) = substr(?1, 1, 8) AND digest = ?1",
+    )?;
     let readings = statement.query_row([digest.as_bytes().as_slice()], |row| row.get(0)).optional()?;
     Ok(count(readings.unwrap_or(0)))
 }

@@ -5,8 +5,10 @@
 mod advisories;
 mod changes;
 mod check;
+mod check_images;
 mod collection;
 mod copies;
+mod descriptions;
 mod feeds;
 mod fleet;
 mod ids;
@@ -15,6 +17,7 @@ mod invariants;
 mod layers;
 mod nodes;
 mod open;
+mod references;
 mod repositories;
 mod scores;
 mod texts;
@@ -28,13 +31,13 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use limpid_model::{Context, Digest, Occurrence, PackageDiff, Verdict};
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use self::open::Place;
 use crate::store::{
     AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, ImageId, ImageRecord, Knowledge,
-    LayerContents, LayerRecord, Lease, NodeId, OccurrenceId, ScoreDay, ScoreUpdate, Store, StoredAffected,
-    UpdateStats, VulnerabilityScore,
+    LayerContents, LayerRecord, Lease, NewImage, NodeId, OccurrenceId, ScoreDay, ScoreUpdate, Store,
+    StoredAffected, UpdateStats, VulnerabilityScore,
 };
 use crate::{Error, Fleet, ImageFilter, ImageSet, ImageSummary, Result};
 
@@ -129,8 +132,15 @@ impl Store for SqliteStore {
         images::put_image(&mut self.connection(), image, reference, now)
     }
 
+    fn put_images(&self, images: &[NewImage<'_>], now: i64) -> Result<Vec<Result<(ImageId, ImageRecord)>>> {
+        images::put_images(&mut self.connection(), images, now)
+    }
+
     fn put_reference(&self, image: ImageId, reference: &str, now: i64) -> Result<()> {
-        images::put_reference(&self.connection(), image, reference, now)
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        references::put(&transaction, image, reference, now)?;
+        Ok(transaction.commit()?)
     }
 
     fn image_by_reference(&self, reference: &str) -> Result<Option<(ImageId, ImageRecord)>> {
@@ -167,6 +177,10 @@ impl Store for SqliteStore {
 
     fn revision_at(&self, time: i64) -> Result<u64> {
         feeds::revision_at(&self.connection(), time)
+    }
+
+    fn last_image_at(&self, revision: u64) -> Result<ImageId> {
+        feeds::last_image_at(&self.connection(), revision)
     }
 
     fn revision_time(&self, revision: u64) -> Result<Option<i64>> {

@@ -60,21 +60,33 @@ pub(super) fn put_node(
     diff: &PackageDiff,
 ) -> Result<NodeId> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let known = node(&transaction, chain_key)?;
-    if let (None, Some(parent)) = (known, parent) {
-        expect(&transaction, parent)?;
+    let id = ensure(&transaction, chain_key, parent, diff)?;
+    transaction.commit()?;
+    Ok(id)
+}
+
+/// The node that a chain leads to, made if need be. To be called inside a write transaction.
+pub(super) fn ensure(
+    connection: &Connection,
+    chain_key: &Digest,
+    parent: Option<NodeId>,
+    diff: &PackageDiff,
+) -> Result<NodeId> {
+    if let Some(known) = node(connection, chain_key)? {
+        return Ok(known);
     }
-    let id = match (known, parent) {
-        (Some(known), _) => return Ok(known),
-        (None, Some(parent)) if diff.is_empty() => parent,
-        (None, parent) => insert_node(&transaction, parent, diff)?,
+    if let Some(parent) = parent {
+        expect(connection, parent)?;
+    }
+    let id = match parent {
+        Some(parent) if diff.is_empty() => parent,
+        parent => insert_node(connection, parent, diff)?,
     };
-    transaction
+    connection
         .prepare_cached("INSERT INTO chain (chain_key, node_id) VALUES (?1, ?2)")?
         .execute(params![chain_key.as_bytes().as_slice(), id.0])?;
     // A collection that found the node unused has let its chains go already, and must begin again.
-    Kind::Node.unmark(&transaction, id.0)?;
-    transaction.commit()?;
+    Kind::Node.unmark(connection, id.0)?;
     Ok(id)
 }
 
@@ -89,7 +101,9 @@ pub(super) fn expect(connection: &Connection, node: NodeId) -> Result<()> {
 
 fn insert_node(connection: &Connection, parent: Option<NodeId>, diff: &PackageDiff) -> Result<NodeId> {
     let key = node_key(connection, parent, diff)?;
-    let mut statement = connection.prepare_cached("SELECT node_id FROM node WHERE node_key = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT node_id FROM node WHERE substr(node_key, 1, 8) = substr(?1, 1, 8) AND node_key = ?1",
+    )?;
     if let Some(known) = statement.query_row([key.as_bytes().as_slice()], |row| row.get(0)).optional()? {
         return Ok(NodeId(known));
     }

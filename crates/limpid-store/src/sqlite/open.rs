@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// "Lmpd": marks a SQLite file as ours.
 const APPLICATION_ID: i64 = 0x4c6d_7064;
 /// The schema that the first migration makes. Those before it were never released.
-const FIRST_SCHEMA: i64 = 4;
+const FIRST_SCHEMA: i64 = 5;
 /// The first makes [`FIRST_SCHEMA`] in an empty file, each further one brings a schema to the next.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 /// How long a writer waits for its turn. Writers hold it for well under a second, but for the first load of a

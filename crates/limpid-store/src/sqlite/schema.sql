@@ -1,4 +1,7 @@
--- Schema 4. Digests are 32-byte blobs, times are seconds since the epoch, texts compare by bytes.
+-- Schema 5. Digests are 32-byte blobs, times are seconds since the epoch, texts compare by bytes.
+--
+-- Rows of which there are as many as images are kept small: an index on a digest has its first eight bytes, and the rest
+-- is compared in the row; what many rows say alike is said once.
 
 -- Strings that many rows share: package names of feeds, releases, advisory ids, paths of databases.
 CREATE TABLE text (
@@ -6,18 +9,26 @@ CREATE TABLE text (
     value TEXT NOT NULL UNIQUE
 ) STRICT;
 
+-- Lists of extractors with their versions: one for every Limpid that read a layer. Never freed.
+CREATE TABLE extractors (
+    extractors_id INTEGER PRIMARY KEY,
+    body BLOB NOT NULL UNIQUE
+) STRICT;
+
 -- First memo table: what a layer says, by its verified digest.
 CREATE TABLE layer (
     layer_id INTEGER PRIMARY KEY,
-    digest BLOB NOT NULL UNIQUE,
+    digest BLOB NOT NULL,
     size_bytes INTEGER NOT NULL,
     uncompressed_bytes INTEGER NOT NULL,
-    findings BLOB NOT NULL,
+    -- How often it was read to its end.
+    analysed INTEGER NOT NULL,
+    extractors_id INTEGER NOT NULL,
     -- What was looked for in it beside what extractors want, encoded.
     searched BLOB NOT NULL,
-    -- How often it was read to its end.
-    analysed INTEGER NOT NULL
+    findings BLOB NOT NULL
 ) STRICT;
+CREATE INDEX layer_digest ON layer (substr(digest, 1, 8));
 
 CREATE TABLE lease (
     task TEXT PRIMARY KEY,
@@ -33,9 +44,9 @@ CREATE TABLE package (
     arch TEXT NOT NULL,
     source_name TEXT NOT NULL,
     source_version TEXT NOT NULL,
-    facts BLOB NOT NULL,
-    UNIQUE (name, version, arch, kind, source_name, source_version, facts)
+    facts BLOB NOT NULL
 ) STRICT;
+CREATE INDEX package_name ON package (name, version);
 CREATE INDEX package_source ON package (source_name);
 
 CREATE TABLE context (
@@ -55,10 +66,11 @@ CREATE TABLE occurrence (
 -- Second memo table: package set nodes, a tree. `node_key` is a digest of the parent's key and the diff.
 CREATE TABLE node (
     node_id INTEGER PRIMARY KEY,
-    node_key BLOB NOT NULL UNIQUE,
+    node_key BLOB NOT NULL,
     parent_id INTEGER,
     diff BLOB NOT NULL
 ) STRICT;
+CREATE INDEX node_node_key ON node (substr(node_key, 1, 8));
 CREATE INDEX node_parent ON node (parent_id);
 
 -- Which chain of layers leads to which node: layers that change no package collapse here.
@@ -75,34 +87,113 @@ CREATE TABLE node_change (
     PRIMARY KEY (occurrence_id, node_id, brings)
 ) STRICT, WITHOUT ROWID;
 
+-- Ids grow with first_seen, whatever the clock does.
 CREATE TABLE image (
     image_id INTEGER PRIMARY KEY,
-    manifest_digest BLOB NOT NULL UNIQUE,
+    manifest_digest BLOB NOT NULL,
+    -- The node of its last layer, 0 without any.
     node_id INTEGER NOT NULL,
-    release TEXT NOT NULL,
-    body BLOB NOT NULL,
+    config_id INTEGER NOT NULL,
     analysed_at INTEGER NOT NULL,
-    first_seen INTEGER NOT NULL
+    first_seen INTEGER NOT NULL,
+    release TEXT NOT NULL,
+    -- What only this image says, with its layers, their nodes and its labels by id: see images.rs.
+    body BLOB NOT NULL
 ) STRICT;
+CREATE INDEX image_manifest_digest ON image (substr(manifest_digest, 1, 8));
 CREATE INDEX image_node ON image (node_id);
+CREATE INDEX image_config ON image (config_id);
 
-CREATE TABLE image_layer (
+-- The node that an image had until it was analysed anew, up to a revision: what was said of it by then was said of that.
+CREATE TABLE image_former (
     image_id INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    layer_id INTEGER NOT NULL,
+    until_revision INTEGER NOT NULL,
     node_id INTEGER NOT NULL,
-    PRIMARY KEY (image_id, position)
+    PRIMARY KEY (image_id, until_revision)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX image_layer_layer ON image_layer (layer_id);
+CREATE INDEX image_former_node ON image_former (node_id);
 
+-- What images say of themselves and many say alike: platform, environment, distribution. `hash` is of the body.
+CREATE TABLE config (
+    config_id INTEGER PRIMARY KEY,
+    hash INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX config_hash ON config (hash);
+
+-- Labels. `hash` is of key and value.
+CREATE TABLE label (
+    label_id INTEGER PRIMARY KEY,
+    hash INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL
+) STRICT;
+CREATE INDEX label_hash ON label (hash);
+
+CREATE TABLE image_label (
+    label_id INTEGER NOT NULL,
+    image_id INTEGER NOT NULL,
+    PRIMARY KEY (label_id, image_id)
+) STRICT, WITHOUT ROWID;
+
+-- What configs say of a layer: its command, when it was made, what it is unpacked. Nearly always all that have the layer
+-- say the same, number 0; the numbers of further ones are bits of a hash.
+CREATE TABLE description (
+    layer_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (layer_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- Which images have a layer with a description.
+CREATE TABLE image_layer (
+    layer_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    image_id INTEGER NOT NULL,
+    PRIMARY KEY (layer_id, number, image_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE repository (
+    repository_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- `tag` is what follows the repository: `:tag`, `@digest`, both or nothing.
 CREATE TABLE reference (
-    reference TEXT NOT NULL,
+    repository_id INTEGER NOT NULL,
+    tag TEXT NOT NULL,
     image_id INTEGER NOT NULL,
     first_seen INTEGER NOT NULL,
     last_seen INTEGER NOT NULL,
-    PRIMARY KEY (reference, image_id)
+    PRIMARY KEY (repository_id, tag, image_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX reference_image ON reference (image_id);
+
+-- The index over occurrences: see segment.rs. A segment covers all images from one id to another; the next begins behind it.
+CREATE TABLE segment (
+    segment_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    first_image INTEGER NOT NULL,
+    last_image INTEGER NOT NULL,
+    -- How many images it has positions for.
+    images INTEGER NOT NULL,
+    -- Which they are, and their releases.
+    body BLOB NOT NULL
+) STRICT;
+
+-- Its larger lists in pieces: kind 0, the images by position; kind 1, positions by occurrence. `first` is the first
+-- position or occurrence of the piece.
+CREATE TABLE segment_part (
+    segment_id INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (segment_id, kind, first)
+) STRICT;
+
+-- Images of which a segment that covers them knows nothing, or something that holds no longer: forgotten, or analysed anew.
+CREATE TABLE displaced (
+    image_id INTEGER PRIMARY KEY
+) STRICT;
 
 CREATE TABLE feed (
     feed_id INTEGER PRIMARY KEY,
@@ -129,7 +220,9 @@ CREATE TABLE revision (
     added INTEGER NOT NULL,
     removed INTEGER NOT NULL,
     -- What the source said of its data's date.
-    date TEXT NOT NULL
+    date TEXT NOT NULL,
+    -- The greatest id of an image by then: those with greater ids were judged at this revision or a later one from the start.
+    last_image INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX revision_feed ON revision (feed_id);
 

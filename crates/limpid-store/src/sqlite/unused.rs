@@ -10,10 +10,11 @@ use super::nodes::StoredDiff;
 use crate::upkeep::Freed;
 use crate::{Error, Result};
 
-/// Whether an image ends in the node, or a child of it is not marked.
+/// Whether an image ends in the node, or did before it was analysed anew, or a child of it is not marked.
 pub(super) fn is_node_used(connection: &Connection, node: i64) -> Result<bool> {
     let mut statement = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM image WHERE node_id = ?1) OR EXISTS (SELECT 1 FROM node c
+        "SELECT EXISTS (SELECT 1 FROM image WHERE node_id = ?1) OR EXISTS (SELECT 1 FROM image_former WHERE node_id = ?1)
+            OR EXISTS (SELECT 1 FROM node c
             WHERE c.parent_id = ?1 AND NOT EXISTS (SELECT 1 FROM unused WHERE kind = ?2 AND id = c.node_id))",
     )?;
     Ok(statement.query_row(params![node, Kind::Node as i64], |row| row.get(0))?)

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::Connection;
 
 use super::collection::SqliteCollection;
-use super::ids::Kind;
-use super::{SqliteStore, check, copies, count, open};
+use super::{SqliteStore, check, copies, count, images, open};
 use crate::Result;
 use crate::store::ImageId;
 use crate::upkeep::{CheckReport, Collection, StoreStatus, Upkeep};
@@ -29,7 +28,7 @@ impl Upkeep for SqliteStore {
     }
 
     fn forget(&self, image: ImageId, now: i64) -> Result<bool> {
-        forget(&mut self.connection(), image, now)
+        images::forget(&mut self.connection(), image, now)
     }
 
     fn images_unseen_since(&self, time: i64) -> Result<Vec<ImageId>> {
@@ -75,27 +74,6 @@ pub(super) fn status(connection: &Connection) -> Result<StoreStatus> {
         free_bytes: number("PRAGMA freelist_count")?.saturating_mul(page_bytes),
         log_bytes: 0,
     })
-}
-
-fn forget(connection: &mut Connection, image: ImageId, now: i64) -> Result<bool> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // What it used may be unused from now on; a collection looks.
-    for (kind, column) in [(Kind::Layer, "layer_id"), (Kind::Node, "node_id")] {
-        transaction
-            .prepare_cached(&format!(
-                "INSERT INTO unused (kind, id, since) SELECT DISTINCT ?1, {column}, ?3 FROM image_layer
-                 WHERE image_id = ?2 ON CONFLICT (kind, id) DO UPDATE SET since = ?3"
-            ))?
-            .execute(params![kind as i64, image.0, now])?;
-    }
-    for table in ["reference", "image_layer"] {
-        transaction
-            .prepare_cached(&format!("DELETE FROM {table} WHERE image_id = ?1"))?
-            .execute([image.0])?;
-    }
-    let forgotten = Kind::Image.delete(&transaction, image.0)?;
-    transaction.commit()?;
-    Ok(forgotten > 0)
 }
 
 fn images_unseen_since(connection: &Connection, time: i64) -> Result<Vec<ImageId>> {
