@@ -66,6 +66,9 @@ pub enum Error {
     /// Something that the caller held on to was freed, because nothing in the store used it.
     #[error("{0} was removed from the store meanwhile")]
     Gone(String),
+    /// A job is larger than any is.
+    #[error("{0}")]
+    JobRefused(String),
     /// A file that must not be overwritten is there.
     #[error("{path} exists already")]
     Exists {
@@ -97,7 +100,13 @@ pub enum Error {
 impl Error {
     /// Whether the next operation will fail for the same reason, whatever it is about.
     pub fn concerns_all(&self) -> bool {
-        !matches!(self, Self::Conflict(_) | Self::Gone(_) | Self::Caller(_))
+        !matches!(self, Self::Conflict(_) | Self::Gone(_) | Self::JobRefused(_) | Self::Caller(_))
+    }
+
+    /// Whether the same may succeed later although nobody changed anything: a server that restarts, a disk that
+    /// others empty, a store that another process holds for long.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Busy | Self::DiskFull | Self::Engine(_) | Self::Gone(_))
     }
 }
 

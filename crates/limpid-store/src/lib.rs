@@ -8,12 +8,17 @@
 mod codec;
 mod error;
 mod fleet;
+mod queue;
 mod sqlite;
 mod store;
 mod upkeep;
 
 pub use error::{Error, Result};
 pub use fleet::{Fleet, ImageFilter, ImageSet, ImageSummary};
+pub use queue::{
+    Enqueued, JobCounts, JobEnd, JobId, JobRecord, JobState, NewJob, OPTIONS_BYTES_MAX, PRIORITY_MAX,
+    PRIORITY_STEP_SECONDS, Queue, SUBJECT_BYTES_MAX, Taken, TakenJob, Taking,
+};
 pub use sqlite::SqliteStore;
 pub use store::{
     AdvisoryChange, AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, ImageContents,

@@ -7,7 +7,7 @@ use limpid_model::{
     LayerProblem, Occurrence, PackageDiff, Severity, Verdict,
 };
 
-use crate::{Fleet, Result, Upkeep};
+use crate::{Fleet, Queue, Result, Upkeep};
 
 /// A package set node in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -297,7 +297,7 @@ pub struct Lease {
 }
 
 /// The store.
-pub trait Store: Fleet + Upkeep + Send + Sync {
+pub trait Store: Fleet + Queue + Upkeep + Send + Sync {
     /// What a layer says, by its verified digest.
     fn layer(&self, digest: &Digest) -> Result<Option<LayerRecord>>;
     /// Keeps what a layer says and counts the reading. Findings of the same layer are replaced, unless those

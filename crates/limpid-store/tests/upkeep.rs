@@ -8,8 +8,8 @@ use limpid_model::{
     LayerMetadata, Occurrence, Owner, Package, PackageDiff, PackageType, PlacedOccurrence, Platform, Verdict,
 };
 use limpid_store::{
-    Error, FeedKey, FeedOutcome, Fleet as _, Freed, ImageId, ImageRecord, LayerRecord, Lease, NodeId,
-    OccurrenceId, SqliteStore, Store, StoreStatus, Upkeep,
+    Error, FeedKey, FeedOutcome, Fleet as _, Freed, ImageId, ImageRecord, LayerRecord, Lease, NewJob, NodeId,
+    OccurrenceId, Queue as _, SqliteStore, Store, StoreStatus, Taking, Upkeep,
 };
 
 const NOW: i64 = 1_700_000_000;
@@ -503,6 +503,10 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("INSERT INTO score VALUES (1, 1, 100001, 1)", "score", "no probability"),
     ("UPDATE lease SET owner = ''", "lease", "without"),
     ("UPDATE lease SET expires_at = 9000000000", "lease", "longer"),
+    ("DELETE FROM worker", "job", "without a worker"),
+    ("UPDATE job SET state = 9", "job", "is none"),
+    ("UPDATE job SET job_key = x'00'", "job", "key"),
+    ("UPDATE job SET state = 2", "job", "still have options"),
 ];
 
 #[test]
@@ -515,6 +519,16 @@ fn every_damage_is_found() {
     own_image(&store);
     let lease = Lease { owner: "somebody".to_owned(), until: NOW + 30 };
     store.lease("task", &lease, &|_| false).unwrap();
+    let job = NewJob {
+        kind: "index".to_owned(),
+        subject: "debian".to_owned(),
+        key: Digest::of(b"debian"),
+        options: b"how".to_vec(),
+        priority: 0,
+    };
+    store.enqueue(&[job], NOW).unwrap();
+    let taking = Taking { kinds: &["index"], limit: 1, worker: &lease, failures_max: 1, now: NOW };
+    assert_eq!(store.take(&taking, &|_| false).unwrap().jobs.len(), 1);
     sound(&store);
     let invariants = store.check(NOW).unwrap().invariants;
     let mut found = std::collections::BTreeSet::new();

@@ -58,6 +58,12 @@ pub(super) const RULES: &[Rule] = &[
         WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = o.package_id)"),
     ("occurrence", "whose context is missing", "SELECT 'occurrence ' || occurrence_id FROM occurrence o
         WHERE NOT EXISTS (SELECT 1 FROM context c WHERE c.context_id = o.context_id)"),
+    ("job", "that run without a worker", "SELECT 'job ' || job_id FROM job j WHERE state = 1
+        AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.worker = j.worker)"),
+    ("job", "whose state is none", "SELECT 'job ' || job_id FROM job WHERE state NOT BETWEEN 0 AND 4"),
+    ("job", "whose key is not 32 bytes", "SELECT 'job ' || job_id FROM job WHERE length(job_key) != 32"),
+    ("job", "that are done and still have options", "SELECT 'job ' || job_id FROM job WHERE state IN (2, 4)
+        AND length(options) != 0"),
     ("verdict", "of packages that are missing", "SELECT 'package ' || package_id FROM verdict v
         WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = v.package_id)"),
     ("verdict", "of contexts that are missing", "SELECT 'context ' || context_id FROM verdict v

@@ -17,6 +17,7 @@ mod invariants;
 mod layers;
 mod nodes;
 mod open;
+mod queue;
 mod references;
 mod repositories;
 mod scores;

@@ -339,3 +339,47 @@ CREATE TABLE freed (
     kind INTEGER PRIMARY KEY,
     greatest_id INTEGER NOT NULL
 ) STRICT;
+
+-- Work that waits, is being done, or was. States are those of `JobState`.
+CREATE TABLE job (
+    job_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    job_key BLOB NOT NULL,
+    -- How to do it. May hold credentials: emptied when the job is done or called off.
+    options BLOB NOT NULL,
+    priority INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    -- How often it was taken.
+    attempts INTEGER NOT NULL,
+    -- How often it failed since it was added or was done last.
+    failures INTEGER NOT NULL,
+    -- Whether a worker died with it.
+    lost INTEGER NOT NULL,
+    -- Whether it was added once more while it ran.
+    again INTEGER NOT NULL,
+    -- Of those that wait the smallest is taken first: when it is due, earlier by its priority.
+    turn INTEGER NOT NULL,
+    added_at INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    begun_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    worker TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX job_open ON job (kind, job_key) WHERE state IN (0, 1);
+CREATE INDEX job_turn ON job (turn, job_id, due_at, kind) WHERE state = 0;
+CREATE INDEX job_worker ON job (worker) WHERE state = 1;
+CREATE INDEX job_ended ON job (state, ended_at) WHERE state >= 2;
+
+-- Who holds jobs, and until when unless it says again that it lives.
+CREATE TABLE worker (
+    worker TEXT PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- When what is done every so often was last begun, by whichever process.
+CREATE TABLE schedule (
+    task TEXT PRIMARY KEY,
+    begun_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
