@@ -18,6 +18,7 @@ mod layers;
 mod nodes;
 mod open;
 mod queue;
+mod readers;
 mod references;
 mod repositories;
 mod scores;
@@ -35,6 +36,7 @@ use limpid_model::{Context, Digest, Occurrence, PackageDiff, Verdict};
 use rusqlite::{Connection, TransactionBehavior};
 
 use self::open::Place;
+use self::readers::Readers;
 use crate::store::{
     AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, ImageId, ImageRecord, Knowledge,
     LayerContents, LayerRecord, Lease, NewImage, NodeId, OccurrenceId, ScoreDay, ScoreUpdate, Store,
@@ -46,7 +48,9 @@ use crate::{Error, Fleet, ImageFilter, ImageSet, ImageSummary, Result};
 #[derive(Debug)]
 pub struct SqliteStore {
     place: Place,
+    /// For writing.
     connection: Mutex<Connection>,
+    readers: Readers,
 }
 
 impl SqliteStore {
@@ -55,22 +59,31 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self> {
         let place = Place::of(path)?;
         let connection = Mutex::new(place.open()?);
-        Ok(Self { place, connection })
+        Ok(Self { place, connection, readers: Readers::default() })
     }
 
-    /// The connection, for one operation. A thread that panicked in the middle left its transaction rolled
+    /// The connection that writes, for one operation. A thread that panicked in the middle left its transaction rolled
     /// back, so the connection is good.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads with a connection that no writer has. What is in memory has no log to read beside: there all share one.
+    fn with_reader<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        match self.place {
+            Place::Memory(_) => work(&mut self.connection()),
+            Place::File(_) | Place::ReadOnly { .. } => self.readers.with(&self.place, work),
+        }
+    }
+
     /// Reads many rows by many statements: one snapshot for all of them, and one lock on the file.
     fn reading<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction()?;
-        let result = work(&transaction)?;
-        transaction.commit()?;
-        Ok(result)
+        self.with_reader(|connection| {
+            let transaction = connection.transaction()?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        })
     }
 }
 
@@ -94,7 +107,7 @@ fn count(value: i64) -> u64 {
 
 impl Store for SqliteStore {
     fn layer(&self, digest: &Digest) -> Result<Option<LayerRecord>> {
-        layers::layer(&self.connection(), digest)
+        self.with_reader(|connection| layers::layer(connection, digest))
     }
 
     fn put_layer(&self, layer: &LayerRecord) -> Result<()> {
@@ -102,7 +115,7 @@ impl Store for SqliteStore {
     }
 
     fn readings(&self, digest: &Digest) -> Result<u64> {
-        layers::readings(&self.connection(), digest)
+        self.with_reader(|connection| layers::readings(connection, digest))
     }
 
     fn lease(&self, task: &str, lease: &Lease, is_over: &dyn Fn(&Lease) -> bool) -> Result<Option<Lease>> {
@@ -114,7 +127,7 @@ impl Store for SqliteStore {
     }
 
     fn node(&self, chain_key: &Digest) -> Result<Option<NodeId>> {
-        nodes::node(&self.connection(), chain_key)
+        self.with_reader(|connection| nodes::node(connection, chain_key))
     }
 
     fn put_node(&self, chain_key: &Digest, parent: Option<NodeId>, diff: &PackageDiff) -> Result<NodeId> {
@@ -122,7 +135,7 @@ impl Store for SqliteStore {
     }
 
     fn contents(&self, nodes: &[NodeId]) -> Result<(Vec<LayerContents>, BTreeMap<OccurrenceId, Occurrence>)> {
-        nodes::contents(&mut self.connection(), nodes)
+        self.with_reader(|connection| nodes::contents(connection, nodes))
     }
 
     fn image(&self, manifest_digest: &Digest) -> Result<Option<(ImageId, ImageRecord)>> {
@@ -149,7 +162,7 @@ impl Store for SqliteStore {
     }
 
     fn feeds(&self) -> Result<Vec<FeedState>> {
-        feeds::feeds(&self.connection())
+        self.with_reader(|connection| feeds::feeds(connection))
     }
 
     fn feeds_for(&self, release: &str, at: u64) -> Result<Vec<FeedState>> {
@@ -169,15 +182,15 @@ impl Store for SqliteStore {
     }
 
     fn severities(&self, key: &FeedKey) -> Result<BTreeMap<String, u64>> {
-        feeds::severities(&self.connection(), key)
+        self.with_reader(|connection| feeds::severities(connection, key))
     }
 
     fn revision(&self) -> Result<u64> {
-        feeds::revision(&self.connection())
+        self.with_reader(|connection| feeds::revision(connection))
     }
 
     fn revision_at(&self, time: i64) -> Result<u64> {
-        feeds::revision_at(&self.connection(), time)
+        self.with_reader(|connection| feeds::revision_at(connection, time))
     }
 
     fn last_image_at(&self, revision: u64) -> Result<ImageId> {
@@ -185,7 +198,7 @@ impl Store for SqliteStore {
     }
 
     fn revision_time(&self, revision: u64) -> Result<Option<i64>> {
-        feeds::revision_time(&self.connection(), revision)
+        self.with_reader(|connection| feeds::revision_time(connection, revision))
     }
 
     fn affected(&self, release: &str, names: &[&str], at: u64) -> Result<Vec<StoredAffected>> {
@@ -227,7 +240,7 @@ impl Store for SqliteStore {
     }
 
     fn score_day(&self, feed: &str) -> Result<Option<ScoreDay>> {
-        scores::score_day(&self.connection(), feed)
+        self.with_reader(|connection| scores::score_day(connection, feed))
     }
 
     fn record_checks(&self, ids: &[&str]) -> Result<BTreeMap<String, i64>> {
@@ -261,7 +274,7 @@ impl Store for SqliteStore {
     }
 
     fn contexts(&self) -> Result<Vec<Context>> {
-        nodes::contexts(&self.connection())
+        self.with_reader(|connection| nodes::contexts(connection))
     }
 }
 
@@ -271,7 +284,7 @@ impl Fleet for SqliteStore {
     }
 
     fn releases(&self, images: &ImageSet) -> Result<BTreeMap<String, u64>> {
-        fleet::releases(&self.connection(), images)
+        self.with_reader(|connection| fleet::releases(connection, images))
     }
 
     fn holding(&self, occurrences: &[OccurrenceId]) -> Result<ImageSet> {
@@ -291,11 +304,11 @@ impl Fleet for SqliteStore {
     }
 
     fn source_names(&self) -> Result<BTreeSet<String>> {
-        fleet::source_names(&self.connection())
+        self.with_reader(|connection| fleet::source_names(connection))
     }
 
     fn occurrences_named(&self, name: &str) -> Result<Vec<(OccurrenceId, Occurrence)>> {
-        fleet::occurrences_named(&self.connection(), name)
+        self.with_reader(|connection| fleet::occurrences_named(connection, name))
     }
 
     fn tend(&self) -> Result<bool> {
