@@ -36,6 +36,9 @@ pub enum Error {
     /// The store knows the image, and not what one of its layers says.
     #[error("the store has lost what layer {0} says; index the image again")]
     LayerGone(Digest),
+    /// A list cannot go on where it should.
+    #[error("{0}")]
+    Cursor(String),
     /// A worker thread ended without a result.
     #[error("a worker ended without a result")]
     Worker,

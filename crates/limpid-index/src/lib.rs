@@ -33,7 +33,7 @@ pub use changes::{Change, ChangeKind, changes};
 pub use collect::collect;
 pub use compose::COMPOSER_VERSION;
 pub use error::Error;
-pub use fleet::{Affected, AffectedImage, AffectedPackage, affected};
+pub use fleet::{AffectedAnswer, Pages, Scope, VerdictFilter, affected};
 pub use indexer::Indexer;
 pub use kernels::Kernels;
 pub use lease::{Process, ProcessState};

@@ -6,7 +6,7 @@ use limpid_extract::EXTRACTORS;
 use limpid_match::Provenance;
 use limpid_model::{
     Coverage, Distribution, ExtractorVersion, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem,
-    Occurrence, PackageType, Problem, Report, Severity, Standing, Support, Unmatched, Verdict,
+    PackageType, Problem, Report, Severity, Standing, Support, Unmatched, Verdict,
 };
 use limpid_store::{FeedState, ImageRecord, LayerContents, NEWEST, OccurrenceId, Store};
 
@@ -406,23 +406,6 @@ pub(crate) fn extractors() -> Vec<ExtractorVersion> {
 /// A problem of the image as a whole.
 pub(crate) fn image_problem(path: &str, reason: String) -> LayerProblem {
     LayerProblem { layer: None, problem: Problem { path: path.to_owned(), reason } }
-}
-
-/// Which of `occurrences` any of the advisories affects, with the verdict.
-pub(crate) fn affected_by<'a>(
-    occurrences: &'a BTreeMap<OccurrenceId, Occurrence>,
-    verdicts: &'a Verdicts,
-    ids: &BTreeSet<String>,
-) -> BTreeMap<OccurrenceId, &'a Verdict> {
-    let mut found = BTreeMap::new();
-    for id in occurrences.keys() {
-        let verdicts = verdicts.get(id).into_iter().flatten();
-        let mut counting = verdicts.filter(|verdict| verdict.state.is_affected());
-        if let Some(verdict) = counting.find(|verdict| ids.contains(&verdict.vulnerability)) {
-            found.insert(*id, verdict);
-        }
-    }
-    found
 }
 
 /// Seconds since the epoch as RFC 3339; empty for what is no time.

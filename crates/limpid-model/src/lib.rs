@@ -9,6 +9,7 @@ mod diff;
 mod digest;
 mod distribution;
 mod findings;
+mod fleet;
 mod image;
 mod package;
 mod rating;
@@ -24,6 +25,12 @@ pub use digest::{Digest, DigestError, Hasher};
 pub use distribution::{Context, Distribution, Occurrence, Owner};
 pub use findings::{
     ExtractorVersion, FileOwner, FileRecord, LayerFindings, Problem, Record, TreeEntry, TreeEntryKind,
+};
+pub use fleet::{
+    AffectedFleet, AffectedImage, AffectedPackage, AffectedVersion, BaseEvidence, Basis, Comparison,
+    Exposure, FleetImage, FleetLayer, FleetLayers, FleetStatus, HeldVersion, Holder, Holders,
+    ImageDifference, LayerRank, LayerShare, NewerBuild, Rebase, ReleaseShare, VersionChange,
+    VulnerabilityShare, Widespread,
 };
 pub use image::{ImageMetadata, LayerMetadata, Platform, PlatformError};
 pub use package::{Package, PackageClass, PackageFact, PackageType, UnknownPackageType};

@@ -58,6 +58,11 @@ impl ImageSet {
         Self(&self.0 - &other.0)
     }
 
+    /// The image with the greatest id.
+    pub fn last(&self) -> Option<ImageId> {
+        self.0.max().map(|id| ImageId(i64::from(id)))
+    }
+
     /// The images in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = ImageId> + '_ {
         self.0.iter().map(|id| ImageId(i64::from(id)))

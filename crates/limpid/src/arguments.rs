@@ -9,6 +9,7 @@ use limpid_model::Platform;
 use limpid_version::Scheme;
 
 use crate::as_of::AsOf;
+use crate::fleet_arguments::{AFFECTED_EXAMPLES, Affected};
 use crate::gate::Gate;
 use crate::registry_options::RegistryArguments;
 
@@ -96,6 +97,9 @@ pub(crate) enum Command {
     #[command(after_help = REFERENCES)]
     Owner(Owner),
     /// Show which images in the store have a vulnerability, and what share
+    ///
+    /// No image is looked at again: the answer comes from what the store knows of package versions.
+    #[command(after_help = AFFECTED_EXAMPLES)]
     Affected(Affected),
     /// Update feeds, or show their state
     #[command(subcommand)]
@@ -275,18 +279,6 @@ pub(crate) struct Owner {
     /// The file in the image, for example /usr/bin/openssl
     #[arg(value_name = "PATH")]
     pub(crate) path: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Affected {
-    #[command(flatten)]
-    pub(crate) moment: MomentArguments,
-    /// The vulnerability, for example CVE-2015-0235
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
-    /// How to print the answer
-    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
-    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, Subcommand)]

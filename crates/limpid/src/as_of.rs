@@ -39,21 +39,33 @@ pub(crate) struct Asked {
     revision: u64,
     today: String,
     as_of: String,
+    there_at: Option<i64>,
 }
 
 impl Asked {
     /// The moment that the user named, else the present.
     pub(crate) fn new(store: &dyn Store, as_of: Option<AsOf>) -> Result<Self, Error> {
+        let mut there_at = None;
         let (revision, time) = match as_of {
-            None => return Ok(Self { revision: NEWEST, today: today(), as_of: String::new() }),
-            Some(AsOf::Time(time)) => (store.revision_at(time)?, time),
+            None => {
+                return Ok(Self { revision: NEWEST, today: today(), as_of: String::new(), there_at });
+            }
+            Some(AsOf::Time(time)) => {
+                there_at = Some(time);
+                (store.revision_at(time)?, time)
+            }
             Some(AsOf::Revision(revision)) => {
                 let time = store.revision_time(revision)?;
                 (revision, time.ok_or_else(|| Error::Usage { message: unknown(revision) })?)
             }
         };
         let as_of = rfc3339(time);
-        Ok(Self { revision, today: as_of.chars().take(10).collect(), as_of })
+        Ok(Self { revision, today: as_of.chars().take(10).collect(), as_of, there_at })
+    }
+
+    /// The time at which images must have been there, if one was named: a revision is of the advisories alone.
+    pub(crate) fn there_at(&self) -> Option<i64> {
+        self.there_at
     }
 
     pub(crate) fn moment(&self) -> Moment<'_> {

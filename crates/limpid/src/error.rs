@@ -86,6 +86,7 @@ impl Error {
             Self::Index(limpid_index::Error::Image(limpid_image::Error::Registry(RegistryError::Name {
                 ..
             }))) => Exit::Usage,
+            Self::Index(limpid_index::Error::Cursor(_)) => Exit::Usage,
             Self::Index(limpid_index::Error::Image(_) | limpid_index::Error::Changed { .. }) => Exit::Image,
             Self::Index(_) => Exit::Failure,
         }
@@ -98,6 +99,9 @@ impl Error {
             return Some(Cow::Borrowed(
                 "name it as it was scanned, or by the digest of its manifest (sha256:…)",
             ));
+        }
+        if let Self::Index(limpid_index::Error::Cursor(_)) = self {
+            return Some(Cow::Borrowed("leave out --after, and take the cursor that the answer ends with"));
         }
         if let Self::Feeds(reason) = self {
             return reason.contains("cannot be reached").then_some(Cow::Borrowed(

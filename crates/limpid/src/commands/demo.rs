@@ -4,7 +4,8 @@ use crate::arguments::{Global, ImageArguments};
 use crate::error::{Error, Exit};
 use crate::registry_options::RegistryArguments;
 use crate::session::{Session, print, style};
-use limpid_store::{NEWEST, SqliteStore};
+use limpid_index::{Moment, Scope, VerdictFilter};
+use limpid_store::{ImageFilter, NEWEST, SqliteStore};
 
 /// The example images, as `examples/images` has them.
 const IMAGES: [(&str, &[u8]); 3] = [
@@ -36,14 +37,16 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Error> {
         print("\n")?;
     }
     print(&format!("$ limpid affected {GHOST}\n"))?;
-    let mut answer = limpid_index::affected(&session.store, GHOST, NEWEST)?;
-    for affected in &mut answer.images {
-        let names = affected.image.references.iter_mut();
-        names.for_each(|name| {
+    let moment = Moment { revision: NEWEST, today: "", as_of: "" };
+    let scope = Scope { moment, filter: ImageFilter::default() };
+    let mut answer = limpid_index::affected(&session.store, GHOST, &scope, &VerdictFilter::default(), None)?;
+    for mut affected in answer.take(&session.store, IMAGES.len())? {
+        for name in &mut affected.image.references {
             let file = name.rsplit('/').next().unwrap_or(name);
             *name = file.trim_end_matches(".tar").to_owned();
-        });
+        }
+        print(&limpid_report::affected_image_table(&affected))?;
     }
-    print(&super::affected::table(&answer))?;
+    print(&limpid_report::affected_table_end(&answer.head, None, true, style()))?;
     Ok(Exit::Success)
 }
