@@ -6,7 +6,7 @@ use limpid_model::{Digest, Occurrence};
 use roaring::RoaringBitmap;
 
 use crate::Result;
-use crate::store::{ImageId, ImageRecord, OccurrenceId};
+use crate::store::{ImageId, ImageRecord, NodeId, OccurrenceId};
 
 /// A set of images, by their ids.
 ///
@@ -87,6 +87,52 @@ impl FromIterator<ImageId> for ImageSet {
     }
 }
 
+/// A set of occurrences, by their ids. Like [`ImageSet`], it has room for those that fit 32 bits.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OccurrenceSet(pub(crate) RoaringBitmap);
+
+impl OccurrenceSet {
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds an occurrence.
+    pub fn insert(&mut self, occurrence: OccurrenceId) {
+        if let Ok(id) = u32::try_from(occurrence.0) {
+            self.0.insert(id);
+        }
+    }
+
+    /// Adds those of another set.
+    pub fn extend(&mut self, other: &Self) {
+        self.0 |= &other.0;
+    }
+
+    /// Takes those of another set out.
+    pub fn remove_all(&mut self, other: &Self) {
+        self.0 -= &other.0;
+    }
+
+    /// The occurrences in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = OccurrenceId> + '_ {
+        self.0.iter().map(|id| OccurrenceId(i64::from(id)))
+    }
+}
+
+impl FromIterator<OccurrenceId> for OccurrenceSet {
+    fn from_iter<I: IntoIterator<Item = OccurrenceId>>(occurrences: I) -> Self {
+        let mut set = Self::default();
+        occurrences.into_iter().for_each(|occurrence| set.insert(occurrence));
+        set
+    }
+}
+
 /// Which images a question is about: those for which all that is said holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageFilter {
@@ -117,6 +163,17 @@ pub struct ImageSummary {
     pub release: String,
 }
 
+/// A node, and how many images go through it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedNode {
+    /// The node.
+    pub node: NodeId,
+    /// How many images.
+    pub images: u64,
+    /// The first of them.
+    pub example: ImageId,
+}
+
 /// Answers about all images at once.
 pub trait Fleet {
     /// The images that a filter lets through.
@@ -128,6 +185,27 @@ pub trait Fleet {
     /// For each group of occurrences, how many of the images hold at least one of the group; of all images if `within`
     /// is `None`.
     fn counts(&self, groups: &[Vec<OccurrenceId>], within: Option<&ImageSet>) -> Result<Vec<u64>>;
+    /// For each occurrence how many images hold it, or more: what is quick to tell.
+    fn bounds(&self, occurrences: &[OccurrenceId]) -> Result<Vec<u64>> {
+        let groups: Vec<Vec<OccurrenceId>> = occurrences.iter().map(|occurrence| vec![*occurrence]).collect();
+        self.counts(&groups, None)
+    }
+    /// Hands over every vulnerability with the occurrences that it affects now, by the verdicts that are kept. Complete if
+    /// nothing is [`unlisted`](Self::unlisted), and of those that are it may say what no longer holds. The sink must
+    /// not ask the store.
+    fn exposures(&self, sink: &mut dyn FnMut(&str, OccurrenceSet) -> Result<()>) -> Result<()>;
+    /// At most `limit` occurrences after one, in the order of their ids, that [`exposures`](Self::exposures) do not have as
+    /// they are judged now: those without a verdict by these rules, and those whose verdicts came since the last
+    /// [`list`](Self::list).
+    fn unlisted(
+        &self,
+        rules_version: u32,
+        after: Option<OccurrenceId>,
+        limit: usize,
+    ) -> Result<Vec<(OccurrenceId, Occurrence)>>;
+    /// Brings [`exposures`](Self::exposures) up to the verdicts that came since, of at most `limit` occurrences. Whether there
+    /// were any.
+    fn list(&self, rules_version: u32, limit: usize) -> Result<bool>;
     /// Images in short, in the order asked for; those that are gone are missing.
     fn summaries(&self, images: &[ImageId]) -> Result<Vec<ImageSummary>>;
     /// An image by its id.
@@ -136,6 +214,13 @@ pub trait Fleet {
     fn source_names(&self) -> Result<BTreeSet<String>>;
     /// The occurrences of packages with this source or binary name, in any version.
     fn occurrences_named(&self, name: &str) -> Result<Vec<(OccurrenceId, Occurrence)>>;
+    /// Occurrences by their ids; those that are gone are missing.
+    fn occurrences(&self, ids: &[OccurrenceId]) -> Result<BTreeMap<OccurrenceId, Occurrence>>;
+    /// The package set nodes that the most of the images go through, at most `limit`, the most shared first and of equally
+    /// shared ones the older; and how many more there are.
+    fn shared_nodes(&self, images: &ImageSet, limit: usize) -> Result<(Vec<SharedNode>, u64)>;
+    /// The images that end in a node, in the order of their ids, at most `limit`.
+    fn images_at(&self, node: NodeId, limit: usize) -> Result<Vec<ImageId>>;
     /// Does a bounded part of the work that keeps the index fast. Whether there is more to do.
     fn tend(&self) -> Result<bool>;
 }

@@ -14,7 +14,7 @@ mod store;
 mod upkeep;
 
 pub use error::{Error, Result};
-pub use fleet::{Fleet, ImageFilter, ImageSet, ImageSummary};
+pub use fleet::{Fleet, ImageFilter, ImageSet, ImageSummary, OccurrenceSet, SharedNode};
 pub use queue::{
     Enqueued, JobCounts, JobEnd, JobId, JobRecord, JobState, NewJob, OPTIONS_BYTES_MAX, PRIORITY_MAX,
     PRIORITY_STEP_SECONDS, Queue, SUBJECT_BYTES_MAX, Taken, TakenJob, Taking,

@@ -395,7 +395,7 @@ pub trait Store: Fleet + Queue + Upkeep + Send + Sync {
         rules_version: u32,
     ) -> Result<BTreeMap<OccurrenceId, Vec<Verdict>>>;
     /// Keeps verdicts, if `revision` is still the newest; else they are stale already and nothing is kept. An update
-    /// forgets those of the packages that it names, by their source or themselves; `signed_sources` has the source
+    /// makes stale those of the packages that it names, by their source or themselves; `signed_sources` has the source
     /// by which it names signed packages besides.
     fn put_verdicts(
         &self,

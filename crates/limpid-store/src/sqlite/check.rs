@@ -4,9 +4,10 @@
 //! other rows, one statement finds those that do not. Where they hold encoded values, every value is decoded, one at a
 //! time. All of it sees one moment; the log beside the store grows as long as a check and writers go on together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_model::{AdvisoryDetails, Context, ExtractorVersion, PackageFact, PackageType, Severity, Verdict};
+use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
@@ -15,7 +16,7 @@ use super::descriptions::{Config, Description};
 use super::invariants::{RULES, Rule};
 use super::layers::StoredFindings;
 use super::nodes::StoredDiff;
-use super::{count, digest, upkeep};
+use super::{count, digest, exposures, upkeep};
 use crate::store::SearchedFile;
 use crate::upkeep::{Broken, CheckReport};
 use crate::{Error, Result, codec};
@@ -112,7 +113,11 @@ impl Check<'_> {
             let context: Context = codec::decode(row.get_ref(2)?.as_blob().unwrap_or_default(), "context")?;
             Ok(context.release == row.get::<_, String>(1)?)
         })?;
-        self.each("verdict", unreadable, "package_id, body", &|row| decodes::<Vec<Verdict>>(row, 1))?;
+        self.each("verdict", unreadable, "package_id, body, listed", &|row| {
+            exposures::listed(row.get_ref(2)?.as_blob_or_null().unwrap_or_default())?;
+            decodes::<Vec<Verdict>>(row, 1)
+        })?;
+        self.exposures()?;
         self.each("advisory", unreadable, "advisory_id, body, severity, withdrawn", &|row| {
             let body = row.get_ref(1)?.as_blob().unwrap_or_default();
             let details: AdvisoryDetails = codec::decode(body, "details")?;
@@ -137,6 +142,51 @@ impl Check<'_> {
             let body = row.get_ref(1)?.as_blob().unwrap_or_default();
             codec::unpack::<Description>(body, "description").map(|_| true)
         })
+    }
+
+    /// The sets of occurrences that vulnerabilities affect, against what verdicts' rows say of them.
+    fn exposures(&mut self) -> Result<()> {
+        let connection = self.connection;
+        let mut said: BTreeMap<i64, RoaringBitmap> = BTreeMap::new();
+        let mut pairs = connection.prepare(
+            "SELECT o.occurrence_id, v.listed FROM verdict v JOIN occurrence o USING (package_id, context_id)
+             WHERE v.listed IS NOT NULL",
+        )?;
+        // One that is noted as unlisted may be in any of the sets already, or in none.
+        let mut unlisted = connection.prepare("SELECT 1 FROM unlisted WHERE occurrence_id = ?1")?;
+        let mut open = RoaringBitmap::new();
+        let mut rows = pairs.query([])?;
+        while let Some(row) = rows.next()? {
+            let Ok(occurrence) = u32::try_from(row.get::<_, i64>(0)?) else { continue };
+            if unlisted.exists([occurrence])? {
+                open.insert(occurrence);
+            }
+            // What cannot be read was noted above.
+            for text in
+                exposures::listed(row.get_ref(1)?.as_blob_or_null().unwrap_or_default()).unwrap_or_default()
+            {
+                said.entry(text).or_default().insert(occurrence);
+            }
+        }
+        let (mut unreadable, mut other) = (Found::default(), Found::default());
+        let mut sets = connection.prepare("SELECT vulnerability_text, occurrences FROM exposure")?;
+        let mut rows = sets.query([])?;
+        while let Some(row) = rows.next()? {
+            let text: i64 = row.get(0)?;
+            match exposures::decode(row.get_ref(1)?.as_blob().unwrap_or_default()) {
+                Err(_) => unreadable.add(|| format!("text {text}")),
+                Ok(set) if &set - &open != &said.remove(&text).unwrap_or_default() - &open => {
+                    other.add(|| format!("text {text}"));
+                }
+                Ok(_) => {}
+            }
+        }
+        for (text, _) in said.into_iter().filter(|(_, set)| !(set - &open).is_empty()) {
+            other.add(|| format!("text {text}"));
+        }
+        self.note("exposure", "that cannot be read", unreadable);
+        self.note("exposure", "that differ from what verdicts say", other);
+        Ok(())
     }
 
     /// Asks of each row of a table, named by its first column, whether it is right.

@@ -245,7 +245,8 @@ impl SqliteCollection {
                  OR EXISTS (SELECT 1 FROM alias WHERE alias_text = ?1)
                  OR EXISTS (SELECT 1 FROM affected WHERE package_text = ?1)
                  OR EXISTS (SELECT 1 FROM affected WHERE id_text = ?1)
-                 OR EXISTS (SELECT 1 FROM feed_release WHERE release_text = ?1)",
+                 OR EXISTS (SELECT 1 FROM feed_release WHERE release_text = ?1)
+                 OR EXISTS (SELECT 1 FROM exposure WHERE vulnerability_text = ?1)",
         )?;
         let mut freed = 0;
         for text in chunk {

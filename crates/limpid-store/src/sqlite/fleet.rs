@@ -6,8 +6,8 @@ use limpid_model::Occurrence;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{descriptions, digest, nodes, references};
-use crate::store::{ImageId, OccurrenceId};
-use crate::{ImageFilter, ImageSet, ImageSummary, Result};
+use crate::store::{ImageId, NodeId, OccurrenceId};
+use crate::{ImageFilter, ImageSet, ImageSummary, Result, SharedNode};
 
 pub(super) fn select(connection: &Connection, filter: &ImageFilter) -> Result<ImageSet> {
     let there_at = filter.there_at.unwrap_or(i64::MAX);
@@ -120,4 +120,49 @@ pub(super) fn occurrences_named(
         found.push((OccurrenceId(row.get(0)?), nodes::read_occurrence(row, 1)?));
     }
     Ok(found)
+}
+
+/// Counts images at the nodes that they end in, and adds up the tree: children have greater ids than their parents.
+pub(super) fn shared_nodes(
+    connection: &Connection,
+    images: &ImageSet,
+    limit: usize,
+) -> Result<(Vec<SharedNode>, u64)> {
+    let mut counts: BTreeMap<i64, (u64, i64)> = BTreeMap::new();
+    // An image without layers has no node; no node has id 0.
+    let mut ends = connection.prepare_cached("SELECT node_id, image_id FROM image WHERE node_id != 0")?;
+    let mut rows = ends.query([])?;
+    while let Some(row) = rows.next()? {
+        let (node, image): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if images.contains(ImageId(image)) {
+            add(&mut counts, node, 1, image);
+        }
+    }
+    let mut parent = connection.prepare_cached("SELECT parent_id FROM node WHERE node_id = ?1")?;
+    let mut nodes = Vec::new();
+    while let Some((node, (images, example))) = counts.pop_last() {
+        let above: Option<Option<i64>> = parent.query_row([node], |row| row.get(0)).optional()?;
+        if let Some(above) = above.flatten() {
+            add(&mut counts, above, images, example);
+        }
+        nodes.push(SharedNode { node: NodeId(node), images, example: ImageId(example) });
+    }
+    let others = nodes.len().saturating_sub(limit);
+    nodes.sort_by_key(|node| (std::cmp::Reverse(node.images), node.node));
+    nodes.truncate(limit);
+    Ok((nodes, others as u64))
+}
+
+fn add(counts: &mut BTreeMap<i64, (u64, i64)>, node: i64, images: u64, example: i64) {
+    let entry = counts.entry(node).or_insert((0, example));
+    *entry = (entry.0 + images, entry.1.min(example));
+}
+
+pub(super) fn images_at(connection: &Connection, node: NodeId, limit: usize) -> Result<Vec<ImageId>> {
+    let mut statement = connection
+        .prepare_cached("SELECT image_id FROM image WHERE node_id = ?1 ORDER BY image_id LIMIT ?2")?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(statement
+        .query_map(params![node.0, limit], |row| row.get(0).map(ImageId))?
+        .collect::<Result<_, _>>()?)
 }

@@ -68,6 +68,14 @@ pub(super) const RULES: &[Rule] = &[
         WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = v.package_id)"),
     ("verdict", "of contexts that are missing", "SELECT 'context ' || context_id FROM verdict v
         WHERE NOT EXISTS (SELECT 1 FROM context c WHERE c.context_id = v.context_id)"),
+    ("exposure", "whose text is missing", "SELECT 'text ' || vulnerability_text FROM exposure e
+        WHERE NOT EXISTS (SELECT 1 FROM text t WHERE t.text_id = e.vulnerability_text)"),
+    ("unlisted", "that are missing", "SELECT 'occurrence ' || occurrence_id FROM unlisted u
+        WHERE NOT EXISTS (SELECT 1 FROM occurrence o WHERE o.occurrence_id = u.occurrence_id)"),
+    ("occurrence", "that are neither judged nor noted as unlisted", "SELECT 'occurrence ' || occurrence_id FROM occurrence o
+        WHERE NOT EXISTS (SELECT 1 FROM unlisted u WHERE u.occurrence_id = o.occurrence_id)
+        AND NOT EXISTS (SELECT 1 FROM verdict v WHERE v.package_id = o.package_id AND v.context_id = o.context_id
+            AND v.listed IS NOT NULL)"),
     ("signed_source", "of packages that are missing", "SELECT 'package ' || package_id FROM signed_source s
         WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = s.package_id)"),
     ("revision", "of documents that are missing", "SELECT 'revision ' || revision FROM revision r

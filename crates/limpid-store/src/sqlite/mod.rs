@@ -9,6 +9,7 @@ mod check_images;
 mod collection;
 mod copies;
 mod descriptions;
+mod exposures;
 mod feeds;
 mod fleet;
 mod ids;
@@ -42,7 +43,7 @@ use crate::store::{
     LayerContents, LayerRecord, Lease, NewImage, NodeId, OccurrenceId, ScoreDay, ScoreUpdate, Store,
     StoredAffected, UpdateStats, VulnerabilityScore,
 };
-use crate::{Error, Fleet, ImageFilter, ImageSet, ImageSummary, Result};
+use crate::{Error, Fleet, ImageFilter, ImageSet, ImageSummary, OccurrenceSet, Result, SharedNode};
 
 /// A store in one SQLite file.
 #[derive(Debug)]
@@ -309,6 +310,39 @@ impl Fleet for SqliteStore {
 
     fn occurrences_named(&self, name: &str) -> Result<Vec<(OccurrenceId, Occurrence)>> {
         self.with_reader(|connection| fleet::occurrences_named(connection, name))
+    }
+
+    fn exposures(&self, sink: &mut dyn FnMut(&str, OccurrenceSet) -> Result<()>) -> Result<()> {
+        self.reading(|connection| exposures::exposures(connection, sink))
+    }
+
+    fn unlisted(
+        &self,
+        rules_version: u32,
+        after: Option<OccurrenceId>,
+        limit: usize,
+    ) -> Result<Vec<(OccurrenceId, Occurrence)>> {
+        self.reading(|connection| exposures::unlisted(connection, rules_version, after, limit))
+    }
+
+    fn list(&self, rules_version: u32, limit: usize) -> Result<bool> {
+        // They are kept to save work; where they cannot be, the answer is the same.
+        if self.place.is_read_only() {
+            return Ok(false);
+        }
+        exposures::list(&mut self.connection(), rules_version, limit)
+    }
+
+    fn occurrences(&self, ids: &[OccurrenceId]) -> Result<BTreeMap<OccurrenceId, Occurrence>> {
+        self.reading(|connection| nodes::occurrences(connection, ids))
+    }
+
+    fn shared_nodes(&self, images: &ImageSet, limit: usize) -> Result<(Vec<SharedNode>, u64)> {
+        self.reading(|connection| fleet::shared_nodes(connection, images, limit))
+    }
+
+    fn images_at(&self, node: NodeId, limit: usize) -> Result<Vec<ImageId>> {
+        self.reading(|connection| fleet::images_at(connection, node, limit))
     }
 
     fn tend(&self) -> Result<bool> {

@@ -187,6 +187,7 @@ fn intern_occurrence(
             "INSERT INTO occurrence (occurrence_id, package_id, context_id, owner) VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![id, package, context, owner])?;
+    connection.prepare_cached("INSERT INTO unlisted (occurrence_id) VALUES (?1)")?.execute([id])?;
     Ok(id)
 }
 
@@ -283,6 +284,23 @@ pub(super) fn contents(
         occurrences.insert(OccurrenceId(id), read_occurrence(row, 0)?);
     }
     Ok((layers, occurrences))
+}
+
+/// Occurrences by their ids, those that are there.
+pub(super) fn occurrences(
+    connection: &Connection,
+    ids: &[OccurrenceId],
+) -> Result<BTreeMap<OccurrenceId, Occurrence>> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {OCCURRENCE_COLUMNS} WHERE o.occurrence_id = ?1"))?;
+    let mut found = BTreeMap::new();
+    for id in ids {
+        let mut rows = statement.query([id.0])?;
+        if let Some(row) = rows.next()? {
+            found.insert(*id, read_occurrence(row, 0)?);
+        }
+    }
+    Ok(found)
 }
 
 fn layer_contents(

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use limpid_model::Context;
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use super::exposures::STALE;
 use super::{feeds, integer};
 use crate::store::{FeedKey, FeedOutcome, UpdateStats};
 use crate::{Result, codec};
@@ -64,15 +65,16 @@ pub(super) fn put(
     Ok(stats)
 }
 
-/// Deletes the verdicts of contexts that name one of the repositories.
+/// Makes the verdicts of contexts that name one of the repositories stale.
 fn forget_verdicts(connection: &Connection, touched: &BTreeSet<&str>) -> Result<()> {
     let mut contexts = connection.prepare_cached("SELECT context_id, body FROM context")?;
     let mut rows = contexts.query([])?;
-    let mut forget = connection.prepare_cached("DELETE FROM verdict WHERE context_id = ?1")?;
+    let mut forget =
+        connection.prepare_cached("UPDATE verdict SET rules_version = ?2 WHERE context_id = ?1")?;
     while let Some(row) = rows.next()? {
         let context: Context = codec::decode(&row.get::<_, Vec<u8>>(1)?, "a context")?;
         if context.repositories.iter().any(|repository| touched.contains(repository.as_str())) {
-            forget.execute([row.get::<_, i64>(0)?])?;
+            forget.execute(params![row.get::<_, i64>(0)?, STALE])?;
         }
     }
     Ok(())

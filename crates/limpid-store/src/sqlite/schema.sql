@@ -279,14 +279,28 @@ CREATE TABLE feed_release (
     PRIMARY KEY (release_text, feed_id)
 ) STRICT, WITHOUT ROWID;
 
--- Third memo table: verdicts by package version and context.
+-- Third memo table: verdicts by package version and context. An update that names the package makes them stale:
+-- `rules_version` is 0 then. `listed` has the vulnerabilities whose `exposure` has the occurrences, encoded; NULL for none yet.
 CREATE TABLE verdict (
     package_id INTEGER NOT NULL,
     context_id INTEGER NOT NULL,
     rules_version INTEGER NOT NULL,
     body BLOB NOT NULL,
+    listed BLOB,
     PRIMARY KEY (package_id, context_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX verdict_rules ON verdict (rules_version);
+
+-- Verdicts turned round: the ids of the occurrences that a vulnerability affects, as a roaring bitmap.
+CREATE TABLE exposure (
+    vulnerability_text INTEGER PRIMARY KEY,
+    occurrences BLOB NOT NULL
+) STRICT;
+
+-- Occurrences that `exposure` does not have as their verdicts are now.
+CREATE TABLE unlisted (
+    occurrence_id INTEGER PRIMARY KEY
+) STRICT;
 
 -- The source that a signed package's code comes from, of those that have verdicts: advisories name that.
 CREATE TABLE signed_source (

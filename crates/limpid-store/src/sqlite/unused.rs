@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::exposures;
 use super::ids::Kind;
 use super::nodes::StoredDiff;
 use crate::upkeep::Freed;
@@ -59,6 +60,7 @@ fn free_occurrence(connection: &Connection, occurrence: i64, freed: &mut Freed) 
         .query_row([occurrence], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((package, context)) = row else { return Ok(0) };
+    exposures::free(connection, occurrence, package, context)?;
     freed.occurrences += Kind::Occurrence.delete(connection, occurrence)?;
     let verdicts = connection
         .prepare_cached(

@@ -8,6 +8,7 @@ use limpid_model::{Advisory, AdvisoryDetails, vulnerability_id};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::advisories::AffectedBody;
+use super::exposures::STALE;
 use super::feeds::{feed_id, new_revision, revision, succeeded};
 use super::{count, integer};
 use crate::store::{FeedKey, FeedOutcome, FeedUpdate, UpdateStats};
@@ -249,7 +250,7 @@ fn apply(
     Ok(count(revision))
 }
 
-/// Deletes the verdicts of the packages that the update names, and of no others. A signed package is named by the
+/// Makes the verdicts of the packages that the update names stale, and no others. A signed package is named by the
 /// source of its code, too.
 fn forget_verdicts(connection: &Connection, feed: i64, revision: i64) -> Result<()> {
     let any: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM verdict)", [], |row| row.get(0))?;
@@ -267,7 +268,7 @@ fn forget_verdicts(connection: &Connection, feed: i64, revision: i64) -> Result<
     {
         connection.execute(
             &format!(
-                "DELETE FROM verdict WHERE package_id IN (
+                "UPDATE verdict SET rules_version = {STALE} WHERE package_id IN (
                     SELECT p.package_id FROM touched JOIN text t ON t.text_id = touched.package_text
                     JOIN {table} p ON p.{column} = t.value)"
             ),

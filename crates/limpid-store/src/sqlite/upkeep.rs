@@ -63,7 +63,7 @@ pub(super) fn status(connection: &Connection) -> Result<StoreStatus> {
         packages: rows("package")?,
         contexts: rows("context")?,
         occurrences: rows("occurrence")?,
-        verdicts: rows("verdict")?,
+        verdicts: rows("verdict WHERE rules_version != 0")?,
         texts: rows("text")?,
         documents: rows("feed")?,
         advisories: rows("advisory WHERE to_revision IS NULL")?,

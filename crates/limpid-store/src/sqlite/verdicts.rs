@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use limpid_model::Verdict;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::feeds;
+use super::{exposures, feeds};
 use crate::store::OccurrenceId;
 use crate::{Result, codec};
 
@@ -43,10 +43,16 @@ pub(super) fn put_verdicts(
     let mut insert = transaction.prepare_cached(
         "INSERT INTO verdict (package_id, context_id, rules_version, body)
          SELECT package_id, context_id, ?2, ?3 FROM occurrence WHERE occurrence_id = ?1
-         ON CONFLICT (package_id, context_id) DO UPDATE SET rules_version = ?2, body = ?3",
+         ON CONFLICT (package_id, context_id) DO UPDATE SET rules_version = ?2, body = ?3
+         RETURNING package_id, context_id",
     )?;
     for (occurrence, verdicts) in verdicts {
-        insert.execute(params![occurrence.0, rules_version, codec::encode(verdicts)?])?;
+        let values = params![occurrence.0, rules_version, codec::encode(verdicts)?];
+        let pair = insert.query_row(values, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        // None if it was freed meanwhile.
+        if let Some((package, context)) = pair {
+            exposures::note_unlisted(&transaction, package, context)?;
+        }
     }
     let mut name = transaction.prepare_cached(
         "INSERT OR IGNORE INTO signed_source (source_name, package_id)
