@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod clair_manifest;
 mod compression;
 mod directory;
 mod docker_archive;
@@ -35,6 +36,7 @@ mod stream;
 mod tar;
 mod visitor;
 
+pub use clair_manifest::{ClairLayer, ClairManifest, open_clair_manifest};
 pub use compression::Compression;
 pub use engine::EngineOptions;
 pub use engine_client::Endpoint;

@@ -86,6 +86,14 @@ impl FromStr for Reference {
 }
 
 impl Reference {
+    /// Whether what can be told from the text alone is right: a name in a registry must follow the rules for such names.
+    pub fn check(&self) -> Result<(), crate::Error> {
+        match self {
+            Self::Registry(name) => crate::registry::Name::parse(name).map(|_| ()).map_err(Into::into),
+            _ => Ok(()),
+        }
+    }
+
     /// The registry that the reference names, as it is written; Docker Hub's where it names none. `None` for what is
     /// in no registry.
     pub fn registry_host(&self) -> Option<String> {

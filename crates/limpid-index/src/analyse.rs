@@ -114,7 +114,9 @@ impl Analysis<'_> {
         let content = image.layer(index)?;
         let expected = match content {
             LayerContent::Blob(_) | LayerContent::Withheld(_) => {
-                Some(ExpectedBlob { digest: layer.digest, size_bytes: Some(layer.size_bytes) })
+                // 0 stands for a size that nobody has said.
+                let size_bytes = Some(layer.size_bytes).filter(|bytes| *bytes > 0);
+                Some(ExpectedBlob { digest: layer.digest, size_bytes })
             }
             LayerContent::Tree(_) => None,
         };

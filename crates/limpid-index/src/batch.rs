@@ -2,13 +2,15 @@
 //!
 //! Images are opened in the order given, a bounded number at a time. The distinct layers of those that are open
 //! stand in one queue, the large ones first, so that no thread is left with a large one at the end. An image whose
-//! layers are all there is composed and closed before anything new is begun.
+//! layers are all there is composed and closed before anything new is begun. Images come from a [`Source`]: a list that
+//! is known, or a queue that is asked again and again.
 //!
 //! One image's failure is its own: a layer that cannot be read from one is read from the next that has it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use limpid_image::Image;
 use limpid_model::Digest;
@@ -23,24 +25,89 @@ pub const IMAGES_OPEN_MAX: usize = 32;
 /// the store.
 const RECORDS_HELD_MAX: usize = 64;
 
+/// Layers that are remembered to be in the store; the store knows of the others.
+const LAYERS_REMEMBERED_MAX: usize = 100_000;
+
+/// How soon a source that had nothing more is asked again, while other images are worked on.
+const ASKED_AGAIN: Duration = Duration::from_millis(500);
+
 /// Opens what the reference at a position names: one image, or one for each platform.
 pub type Opener<'a> = dyn Fn(usize) -> Result<Vec<Box<dyn Image>>, Error> + Sync + 'a;
 
-/// What became of each image of each reference.
-pub(crate) type Outcomes = Vec<Vec<Result<ImageRecord, Error>>>;
+/// What became of the images of a reference: of several if all platforms are wanted, of one at least.
+pub(crate) type Outcomes = Vec<Result<ImageRecord, Error>>;
+
+/// Where a batch takes references from. They have positions, in the order in which they come.
+pub(crate) trait Source: Sync {
+    /// At most so many references more; none if there are none now. It is asked again as long as others are worked on.
+    fn more(&self, limit: usize) -> Vec<String>;
+    /// So many images are open at a time.
+    fn open_max(&self) -> usize {
+        IMAGES_OPEN_MAX
+    }
+    /// Opens what the reference at a position names.
+    fn open(&self, position: usize) -> Result<Vec<Box<dyn Image>>, Error>;
+    /// All images of the reference at a position are done. Each position is told of once.
+    fn ended(&self, position: usize, outcomes: Outcomes);
+}
+
+/// References that are all known.
+pub(crate) struct List<'a> {
+    references: &'a [String],
+    open: &'a Opener<'a>,
+    state: Mutex<(usize, Vec<Outcomes>)>,
+}
+
+impl<'a> List<'a> {
+    pub(crate) fn new(references: &'a [String], open: &'a Opener<'a>) -> Self {
+        let outcomes = references.iter().map(|_| Vec::new()).collect();
+        Self { references, open, state: Mutex::new((0, outcomes)) }
+    }
+
+    pub(crate) fn outcomes(self) -> Vec<Outcomes> {
+        let (_, mut outcomes) = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for outcomes in outcomes.iter_mut().filter(|outcomes| outcomes.is_empty()) {
+            outcomes.push(Err(Error::Stopped));
+        }
+        outcomes
+    }
+}
+
+impl Source for List<'_> {
+    fn more(&self, limit: usize) -> Vec<String> {
+        let (next, _) = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let more: Vec<String> = self.references.iter().skip(*next).take(limit).cloned().collect();
+        *next += more.len();
+        more
+    }
+
+    fn open(&self, position: usize) -> Result<Vec<Box<dyn Image>>, Error> {
+        (self.open)(position)
+    }
+
+    fn ended(&self, position: usize, outcomes: Outcomes) {
+        let (_, all) = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = all.get_mut(position) {
+            *place = outcomes;
+        }
+    }
+}
 
 pub(crate) struct Batch<'a> {
     indexer: &'a Indexer<'a>,
-    references: &'a [String],
-    open: &'a Opener<'a>,
+    source: &'a dyn Source,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// The next reference to open.
-    next: usize,
+    /// References that nobody has opened yet, with their positions.
+    references: VecDeque<(usize, String)>,
+    references_seen: usize,
+    /// Somebody asks for more references; there were none just now.
+    asking: bool,
+    dry: bool,
     /// Threads that are at a job, and how many of them open an image.
     busy: usize,
     opening: usize,
@@ -59,11 +126,15 @@ struct State {
     ended: u64,
     /// The store failed: nothing new is begun.
     stopped: bool,
-    outcomes: Vec<Vec<Option<Result<ImageRecord, Error>>>>,
+    /// Outcomes of the references that are opened and not all done.
+    outcomes: BTreeMap<usize, Vec<Option<Result<ImageRecord, Error>>>>,
+    /// Those of references that are done, until that is told.
+    told: Vec<(usize, Outcomes)>,
 }
 
 struct OpenImage {
     image: Arc<dyn Image>,
+    reference: Arc<str>,
     /// Where its outcome goes: the reference, and which of its images.
     place: (usize, usize),
     layers_missing: usize,
@@ -71,34 +142,33 @@ struct OpenImage {
 }
 
 enum Job {
-    Open(usize),
+    Ask(usize),
+    Open { position: usize, reference: Arc<str> },
     Read { number: usize, image: Arc<dyn Image>, index: usize, digest: Digest },
     Compose(OpenImage),
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(indexer: &'a Indexer<'a>, references: &'a [String], open: &'a Opener<'a>) -> Self {
-        let outcomes = references.iter().map(|_| Vec::new()).collect();
-        let state = Mutex::new(State { outcomes, ..State::default() });
-        Self { indexer, references, open, state, changed: Condvar::new() }
+    pub(crate) fn new(indexer: &'a Indexer<'a>, source: &'a dyn Source) -> Self {
+        Self { indexer, source, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    pub(crate) fn run(self) -> Outcomes {
+    pub(crate) fn run(self) {
         std::thread::scope(|scope| {
             for _ in 1..self.indexer.threads {
                 scope.spawn(|| self.work());
             }
             self.work();
         });
+        // What a failure of the store left undone.
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let outcome = |outcome: Option<_>| outcome.unwrap_or(Err(Error::Stopped));
-        let of_reference = |mut outcomes: Vec<_>| {
-            if outcomes.is_empty() {
-                outcomes.push(None);
-            }
-            outcomes.into_iter().map(outcome).collect()
-        };
-        state.outcomes.into_iter().map(of_reference).collect()
+        for (position, outcomes) in state.outcomes {
+            let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(Error::Stopped)));
+            self.source.ended(position, outcomes.collect());
+        }
+        for (position, _) in state.references {
+            self.source.ended(position, vec![Err(Error::Stopped)]);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,7 +178,11 @@ impl<'a> Batch<'a> {
     fn work(&self) {
         while let Some(job) = self.take() {
             match job {
-                Job::Open(reference) => self.open(reference),
+                Job::Ask(limit) => {
+                    let more = self.source.more(limit);
+                    self.state().references_come(more);
+                }
+                Job::Open { position, reference } => self.open(position, &reference),
                 Job::Read { number, image, index, digest } => {
                     let size_bytes = image.metadata().layers.get(index).map_or(0, |layer| layer.size_bytes);
                     let result = self.indexer.analysis().layer(image.as_ref(), index);
@@ -116,18 +190,18 @@ impl<'a> Batch<'a> {
                     self.state().layer_ends(number, digest, size_bytes, result);
                 }
                 Job::Compose(open) => {
-                    let reference = &self.references[open.place.0];
-                    let result = self.indexer.compose_all(open.image.as_ref(), reference, open.records);
+                    let result = self.indexer.compose_all(open.image.as_ref(), &open.reference, open.records);
                     self.state().image_ends(open.place, result.map(|(_, record)| record));
                 }
             }
-            let ended = {
+            let (ended, told) = {
                 let mut state = self.state();
                 state.busy -= 1;
-                std::mem::take(&mut state.ended)
+                (std::mem::take(&mut state.ended), std::mem::take(&mut state.told))
             };
             self.changed.notify_all();
             (0..ended).for_each(|_| self.indexer.progress.image_ends());
+            told.into_iter().for_each(|(position, outcomes)| self.source.ended(position, outcomes));
         }
     }
 
@@ -135,7 +209,7 @@ impl<'a> Batch<'a> {
     fn take(&self) -> Option<Job> {
         let mut state = self.state();
         loop {
-            if let Some(job) = state.take(self.references.len()) {
+            if let Some(job) = state.take(self.source.open_max()) {
                 state.busy += 1;
                 return Some(job);
             }
@@ -143,14 +217,17 @@ impl<'a> Batch<'a> {
                 self.changed.notify_all();
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.changed.wait_timeout(state, ASKED_AGAIN);
+            let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.dry &= !timeout.timed_out();
         }
     }
 
-    fn open(&self, reference: usize) {
-        let opened = (self.open)(reference).map(|images| {
+    fn open(&self, position: usize, reference: &Arc<str>) {
+        let opened = self.source.open(position).map(|images| {
             let known = |image: Box<dyn Image>| {
-                let known = self.indexer.known(image.as_ref(), &self.references[reference]);
+                let known = self.indexer.known(image.as_ref(), reference);
                 (image, known)
             };
             images.into_iter().map(known).collect::<Vec<_>>()
@@ -160,17 +237,24 @@ impl<'a> Batch<'a> {
         let images = match opened {
             Ok(images) => images,
             Err(error) => {
-                state.outcomes[reference].push(None);
-                return state.image_ends((reference, 0), Err(error));
+                state.outcomes.insert(position, vec![None]);
+                return state.image_ends((position, 0), Err(error));
             }
         };
         self.indexer.progress.images_found(images.len().saturating_sub(1) as u64);
-        for (image, known) in images {
-            let place = (reference, state.outcomes[reference].len());
-            state.outcomes[reference].push(None);
+        if images.is_empty() {
+            state.told.push((position, vec![Err(Error::Worker)]));
+            return;
+        }
+        state.outcomes.insert(position, images.iter().map(|_| None).collect());
+        for (number, (image, known)) in images.into_iter().enumerate() {
+            let place = (position, number);
             match known {
                 Ok(Some((_, record))) => state.image_ends(place, Ok(record)),
-                Ok(None) => state.image_begins(place, Arc::from(image), self.indexer.progress),
+                Ok(None) => {
+                    let image = Arc::from(image);
+                    state.image_begins(place, image, Arc::clone(reference), self.indexer.progress);
+                }
                 Err(error) => state.image_ends(place, Err(error)),
             }
         }
@@ -178,7 +262,7 @@ impl<'a> Batch<'a> {
 }
 
 impl State {
-    fn take(&mut self, references: usize) -> Option<Job> {
+    fn take(&mut self, open_max: usize) -> Option<Job> {
         if self.stopped {
             return None;
         }
@@ -186,10 +270,16 @@ impl State {
             self.records_held -= open.records.len();
             return Some(Job::Compose(open));
         }
-        if self.next < references && self.images.len() + self.opening < IMAGES_OPEN_MAX {
-            self.next += 1;
-            self.opening += 1;
-            return Some(Job::Open(self.next - 1));
+        let room = open_max.saturating_sub(self.images.len() + self.opening);
+        if room > 0 {
+            if let Some((position, reference)) = self.references.pop_front() {
+                self.opening += 1;
+                return Some(Job::Open { position, reference: Arc::from(reference) });
+            }
+            if !self.asking && !self.dry {
+                self.asking = true;
+                return Some(Job::Ask(room));
+            }
         }
         loop {
             let (_, digest) = self.queue.pop_first()?;
@@ -201,7 +291,22 @@ impl State {
         }
     }
 
-    fn image_begins(&mut self, place: (usize, usize), image: Arc<dyn Image>, progress: &dyn crate::Progress) {
+    fn references_come(&mut self, more: Vec<String>) {
+        self.asking = false;
+        self.dry = more.is_empty();
+        for reference in more {
+            self.references.push_back((self.references_seen, reference));
+            self.references_seen += 1;
+        }
+    }
+
+    fn image_begins(
+        &mut self,
+        place: (usize, usize),
+        image: Arc<dyn Image>,
+        reference: Arc<str>,
+        progress: &dyn crate::Progress,
+    ) {
         let number = self.images_seen;
         self.images_seen += 1;
         let mut wanted = BTreeMap::new();
@@ -224,13 +329,21 @@ impl State {
         if layers_missing == 0 {
             self.ready.push_back(number);
         }
-        self.images.insert(number, OpenImage { image, place, layers_missing, records: BTreeMap::new() });
+        let records = BTreeMap::new();
+        self.images.insert(number, OpenImage { image, reference, place, layers_missing, records });
     }
 
     fn image_ends(&mut self, place: (usize, usize), result: Result<ImageRecord, Error>) {
         self.ended += 1;
         self.stopped |= matches!(result, Err(Error::Store(ref error)) if error.concerns_all());
-        self.outcomes[place.0][place.1] = Some(result);
+        let Some(outcomes) = self.outcomes.get_mut(&place.0) else { return };
+        if let Some(outcome) = outcomes.get_mut(place.1) {
+            *outcome = Some(result);
+        }
+        if outcomes.iter().all(Option::is_some) {
+            let outcomes = self.outcomes.remove(&place.0).unwrap_or_default();
+            self.told.push((place.0, outcomes.into_iter().flatten().collect()));
+        }
     }
 
     fn layer_ends(
@@ -255,6 +368,9 @@ impl State {
         // What a directory's one layer is known by shows only when it was read: the store has it under that.
         let in_store = record.digest == digest;
         if in_store {
+            if self.done.len() >= LAYERS_REMEMBERED_MAX {
+                self.done.clear();
+            }
             self.done.insert(digest);
         }
         for (number, _) in self.layers.remove(&digest).unwrap_or_default() {

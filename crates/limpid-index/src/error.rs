@@ -39,6 +39,9 @@ pub enum Error {
     /// A list cannot go on where it should.
     #[error("{0}")]
     Cursor(String),
+    /// A job of the queue asks for what cannot be done.
+    #[error("{0}")]
+    Work(String),
     /// A worker thread ended without a result.
     #[error("a worker ended without a result")]
     Worker,

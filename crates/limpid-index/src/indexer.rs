@@ -9,7 +9,7 @@ use limpid_model::{Digest, Distribution, ImageMetadata, LayerFindings, LayerProb
 use limpid_store::{ImageId, ImageRecord, LayerRecord, NewImage, Store};
 
 use crate::analyse::{Analysis, indexer_state, is_withheld};
-use crate::batch::{Batch, Opener};
+use crate::batch::{Batch, List, Opener, Source};
 use crate::compose::{Composition, Missing, compose};
 use crate::lease::Leases;
 use crate::report::image_problem;
@@ -40,7 +40,14 @@ impl Indexer<'_> {
     /// store knows already is not read again. Each reference has the outcomes of its images, at least one.
     pub fn index(&self, references: &[String], open: &Opener<'_>) -> Vec<Vec<Result<ImageRecord, Error>>> {
         self.progress.images_found(references.len() as u64);
-        Batch::new(self, references, open).run()
+        let list = List::new(references, open);
+        Batch::new(self, &list).run();
+        list.outcomes()
+    }
+
+    /// Indexes images as they come, until none comes and all are done.
+    pub(crate) fn index_from(&self, source: &dyn Source) {
+        Batch::new(self, source).run();
     }
 
     /// The image, if the store has it as today's extractors see it; notes that `reference` names it.
@@ -49,7 +56,20 @@ impl Indexer<'_> {
         image: &dyn Image,
         reference: &str,
     ) -> Result<Option<(ImageId, ImageRecord)>, Error> {
-        let known = self.store.image(&image.metadata().manifest_digest)?;
+        let metadata = image.metadata();
+        let known = self.store.image(&metadata.manifest_digest)?;
+        if let Some((_, known)) = &known
+            && image.stream().is_none()
+            && !known
+                .metadata
+                .layers
+                .iter()
+                .map(|layer| layer.digest)
+                .eq(metadata.layers.iter().map(|layer| layer.digest))
+        {
+            // Of a manifest that was not read, what its layers are is somebody's word.
+            return Err(limpid_store::Error::Conflict(metadata.manifest_digest).into());
+        }
         let known = known.filter(|(_, record)| record.indexer_state == indexer_state());
         if let Some((id, _)) = &known {
             match self.store.put_reference(*id, reference, self.clock.now()) {
@@ -212,11 +232,14 @@ fn windows(metadata: &ImageMetadata, layers: &[LayerRecord]) -> Option<Distribut
     })
 }
 
-/// The image's metadata with the digests that were verified. They differ only where the image has no blobs: a
-/// directory's one layer is known by its findings.
+/// The image's metadata with the digests that were verified, and sizes that nobody had said. Digests differ only where
+/// the image has no blobs: a directory's one layer is known by its findings.
 fn with_verified_layers(metadata: &ImageMetadata, layers: &[LayerRecord]) -> ImageMetadata {
     let mut metadata = metadata.clone();
     for (layer, record) in metadata.layers.iter_mut().zip(layers) {
+        if layer.size_bytes == 0 {
+            layer.size_bytes = record.size_bytes;
+        }
         if layer.digest != record.digest {
             layer.digest = record.digest;
             layer.size_bytes = record.size_bytes;

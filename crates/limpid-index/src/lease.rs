@@ -17,9 +17,9 @@ use crate::{Clock, Error};
 
 /// How long a lease holds without being renewed: the longest that others wait for an owner that died where they
 /// cannot see it, in another container.
-const LEASE_SECONDS: i64 = 30;
+pub(crate) const LEASE_SECONDS: i64 = 30;
 /// How often an owner renews it.
-const RENEWAL: Duration = Duration::from_secs(5);
+pub(crate) const RENEWAL: Duration = Duration::from_secs(5);
 /// How long an owner that is known to live may be late, stopped by a signal for example.
 const STALLED_SECONDS_MAX: i64 = 300;
 /// How long anybody waits for somebody else's work before doing it too: whatever keeps the other, a result is worth
@@ -98,17 +98,7 @@ impl Leases<'_> {
     fn take(&self, task: &str, owner: &str) -> Result<Option<Lease>, Error> {
         let now = self.clock.now();
         let lease = Lease { owner: owner.to_owned(), until: now + LEASE_SECONDS };
-        Ok(self.store.lease(task, &lease, &|held| self.is_over(held, now))?)
-    }
-
-    fn is_over(&self, held: &Lease, now: i64) -> bool {
-        let process = held.owner.rsplit_once('#').map_or(held.owner.as_str(), |(process, _)| process);
-        match self.process.state_of(process) {
-            ProcessState::Dead => true,
-            ProcessState::Alive => now - held.until >= STALLED_SECONDS_MAX,
-            // A time further ahead than any lease is: the clock was set back since.
-            ProcessState::Unknown => now >= held.until || held.until - now > LEASE_SECONDS,
-        }
+        Ok(self.store.lease(task, &lease, &|held| is_over(self.process, held, now))?)
     }
 
     /// Does `work` while another thread renews the lease.
@@ -128,6 +118,17 @@ impl Leases<'_> {
             drop(done);
             result
         })
+    }
+}
+
+/// Whether a lease counts no longer: its owner's name may have a `#` with more behind the process's.
+pub(crate) fn is_over(process: &dyn Process, held: &Lease, now: i64) -> bool {
+    let name = held.owner.rsplit_once('#').map_or(held.owner.as_str(), |(process, _)| process);
+    match process.state_of(name) {
+        ProcessState::Dead => true,
+        ProcessState::Alive => now - held.until >= STALLED_SECONDS_MAX,
+        // A time further ahead than any lease is: the clock was set back since.
+        ProcessState::Unknown => now >= held.until || held.until - now > LEASE_SECONDS,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The flow: fetch, read once, extract, compose, match, store. The only crate that knows all of it.
 //!
 //! [`Indexer`] turns an image into its record, [`Updater`] keeps feeds fresh, [`report`](fn@report) answers
-//! for one image and [`affected`] for all of them.
+//! for one image and [`affected`] for all of them. [`Worker`] indexes what the store's queue asks for.
 #![forbid(unsafe_code)]
 
 mod analyse;
@@ -12,6 +12,7 @@ mod compose;
 mod error;
 mod fleet;
 mod follow;
+mod import;
 mod indexer;
 mod kernels;
 mod lease;
@@ -21,11 +22,14 @@ mod progress;
 mod reach;
 mod records;
 mod report;
+mod stop;
 mod stream;
 mod tree;
 mod update;
 mod verdicts;
 mod vulnerabilities;
+mod work;
+mod worker;
 
 pub use analyse::indexer_state;
 pub use batch::{IMAGES_OPEN_MAX, Opener};
@@ -34,6 +38,7 @@ pub use collect::collect;
 pub use compose::COMPOSER_VERSION;
 pub use error::Error;
 pub use fleet::{AffectedAnswer, Pages, Scope, VerdictFilter, affected};
+pub use import::{ImageList, ListOptions, ListProblem, read_list, references};
 pub use indexer::Indexer;
 pub use kernels::Kernels;
 pub use lease::{Process, ProcessState};
@@ -42,5 +47,8 @@ pub use places::{Place, places};
 pub use progress::{Clock, Progress, Quiet};
 pub use records::Records;
 pub use report::{Moment, Placement, placements, report};
+pub use stop::Stop;
 pub use update::{Outcome, Selection, Updated, Updater};
 pub use verdicts::{explain, verdicts};
+pub use work::{ImageWork, Work, WorkError};
+pub use worker::{WorkOpener, Worker, WorkerEvent};

@@ -45,6 +45,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) headers: Vec<(HeaderName, String)>,
     /// `Authorization`, for the origin of `url` alone.
     pub(crate) authorization: Option<Secret>,
+    /// Further headers that may say who asks, for the same.
+    pub(crate) headers_for_origin: Vec<(HeaderName, Secret)>,
     /// The form that is posted; nothing makes it a GET.
     pub(crate) form: Option<Secret>,
 }
@@ -154,6 +156,9 @@ impl Client {
                 let mut request = agent.get(url);
                 for (name, value) in &ask.headers {
                     request = request.header(name, value);
+                }
+                for (name, value) in ask.headers_for_origin.iter().filter(|_| authorized) {
+                    request = request.header(name, value.expose());
                 }
                 if let Some(value) = authorization {
                     request = request.header(AUTHORIZATION, value);

@@ -20,7 +20,8 @@ mod registries_conf;
 mod repository;
 mod tls;
 
-pub(crate) use blob::from_stream;
+pub(crate) use blob::{Blob, LayerAddress, Source, from_stream};
+pub(crate) use client::Client;
 pub use error::RegistryError;
 pub(crate) use image::{open, open_all};
 pub(crate) use name::{DOCKER_HUB, Name};

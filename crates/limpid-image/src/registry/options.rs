@@ -4,6 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::RegistryError;
+
 /// A secret: never shown, never serialised.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -142,6 +147,60 @@ impl Default for RegistryOptions {
             retries: 4,
             pause: Duration::from_millis(500),
             pause_max: Duration::from_secs(60),
+        }
+    }
+}
+
+impl RegistryOptions {
+    /// The same, with the credentials of an `Authorization` header (`Basic …` or `Bearer …`) in place of the user's.
+    pub fn authorized(mut self, header: &str) -> Result<Self, RegistryError> {
+        let wrong = |reason: &str| RegistryError::Configuration {
+            path: "the authorization for the registry".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let (scheme, rest) = header.trim().split_once(' ').unwrap_or_default();
+        let rest = rest.trim();
+        (self.username, self.password, self.token) = (None, None, None);
+        if scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty() {
+            self.token = Some(Secret::new(rest));
+        } else if scheme.eq_ignore_ascii_case("basic") {
+            let bytes = STANDARD.decode(rest).ok();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            // Names of robots have a `$`, passwords may have colons.
+            let pair = text.as_deref().and_then(|text| text.split_once(':'));
+            let (username, password) = pair.ok_or_else(|| wrong("it is no name and password in base64"))?;
+            (self.username, self.password) = (Some(username.to_owned()), Some(Secret::new(password)));
+        } else {
+            return Err(wrong("it is neither `Basic` nor `Bearer`"));
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorizations_are_read_as_harbor_sends_them() {
+        let read = |header: &str| {
+            let options = RegistryOptions { token: Some(Secret::new("own")), ..RegistryOptions::default() };
+            let options = options.authorized(header)?;
+            let shown =
+                |secret: Option<Secret>| secret.map(|secret| secret.expose().to_owned()).unwrap_or_default();
+            Ok::<_, RegistryError>((
+                options.username.unwrap_or_default(),
+                shown(options.password),
+                shown(options.token),
+            ))
+        };
+        let three = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+        assert_eq!(read("Bearer abc").unwrap(), three("", "", "abc"));
+        // `robot$a+b:se:cret`
+        assert_eq!(read("Basic cm9ib3QkYStiOnNlOmNyZXQ=").unwrap(), three("robot$a+b", "se:cret", ""));
+        for wrong in ["", "abc", "Digest x", "Basic !!!", "Basic YWJj", "Bearer  "] {
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 }

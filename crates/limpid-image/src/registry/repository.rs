@@ -139,7 +139,7 @@ impl Repository {
                 generation = session.generation;
                 session.authorization.clone()
             };
-            let ask = Ask { url: &url, what, headers: headers.to_vec(), authorization, form: None };
+            let ask = Ask { url: &url, what, headers: headers.to_vec(), authorization, ..Ask::default() };
             let response = self.client.send(&ask, &self.insecure)?;
             if response.status().as_u16() != 401 || attempt > 0 {
                 return Ok(response);
