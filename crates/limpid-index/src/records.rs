@@ -26,7 +26,7 @@ const RECORD_BYTES_MAX: u64 = 4 << 20;
 /// What was asked for is not asked for again for so long: most records change in their first days, or never.
 const CHECK_SECONDS: i64 = 7 * 24 * 3600;
 /// The document of the feed of CVE records that single ones go into.
-const DOCUMENT: &str = "records";
+pub(crate) const DOCUMENT: &str = "records";
 
 /// What came of asking for single records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -44,6 +44,32 @@ pub fn verdicts(
     Ok(known)
 }
 
+/// All verdicts of each occurrence at a revision, those that say it is not affected too, on `about` alone if that is given
+/// and the rules allow it: judged anew, and not kept.
+pub(crate) fn judged(
+    store: &dyn Store,
+    occurrences: &[(OccurrenceId, Occurrence)],
+    about: Option<&BTreeSet<String>>,
+    at: u64,
+) -> Result<BTreeMap<OccurrenceId, Vec<Verdict>>, Error> {
+    let mut by_release: BTreeMap<&str, Vec<&(OccurrenceId, Occurrence)>> = BTreeMap::new();
+    for member in occurrences {
+        by_release.entry(&member.1.context.release).or_default().push(member);
+    }
+    let mut judged = BTreeMap::new();
+    for (release, members) in by_release {
+        let all = statements(store, release, members.iter().map(|(_, occurrence)| occurrence), at)?;
+        let some = about.map(|about| all.about(about));
+        for (id, occurrence) in members {
+            let each = rules_for(occurrence).is_some_and(Rules::judges_each);
+            let said = some.as_ref().filter(|_| each).unwrap_or(&all);
+            let joined = joined(occurrence, judge(occurrence, said));
+            judged.insert(*id, joined.into_iter().map(|(counting, _)| counting.verdict).collect());
+        }
+    }
+    Ok(judged)
+}
+
 /// Why `occurrence` is affected, or not, by the vulnerabilities or advisories `ids`, at a revision: what counts,
 /// and what it overrules.
 pub fn explain(
@@ -71,6 +97,20 @@ struct Statements {
     by_name: BTreeMap<String, Vec<StoredAffected>>,
     /// The products that repositories serve.
     repositories: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Statements {
+    /// Those that are about some vulnerabilities.
+    fn about(&self, vulnerabilities: &BTreeSet<String>) -> Self {
+        let about = |said: &&StoredAffected| vulnerabilities.contains(&said.vulnerability);
+        let by_name = self.by_name.iter();
+        Self {
+            by_name: by_name
+                .map(|(name, said)| (name.clone(), said.iter().filter(about).cloned().collect()))
+                .collect(),
+            repositories: self.repositories.clone(),
+        }
+    }
 }
 
 /// What advisories for the release say of the packages.

@@ -321,7 +321,11 @@ impl Fault {
             Error::Stopped => Self::Ours,
             Error::Store(error) if error.concerns_all() => Self::Ours,
             Error::Store(limpid_store::Error::Gone(_)) => Self::Passing,
-            Error::Store(_) | Error::Endless(_) | Error::Encode { .. } | Error::Work(_) => Self::Final,
+            Error::Store(_)
+            | Error::Endless(_)
+            | Error::Encode { .. }
+            | Error::Work(_)
+            | Error::Cursor(_) => Self::Final,
             Error::Image(error) => Self::of_image(error),
             Error::Changed { .. } | Error::LayerGone(_) | Error::Worker => Self::Passing,
         }

@@ -36,6 +36,11 @@ impl Rules for Amazon {
         rpm::names(package)
     }
 
+    /// Which repositories have errata for a name at all tells which of them count.
+    fn judges_each(&self) -> bool {
+        false
+    }
+
     fn judge_all(&self, subject: &Subject<'_>, statements: &[Statement<'_>]) -> Vec<Explanation> {
         let package = subject.package;
         let origin = Origin::of(package, statements);

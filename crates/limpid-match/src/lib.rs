@@ -109,6 +109,12 @@ pub trait Rules: Send + Sync {
         None
     }
 
+    /// Whether the verdict on one vulnerability rests on nothing that is said of others: then those that changed can be
+    /// judged alone.
+    fn judges_each(&self) -> bool {
+        true
+    }
+
     /// The verdict on `package`, with its reasons; `None` if the statement is not about it.
     fn judge(&self, package: &Package, statement: &Statement<'_>) -> Option<Explanation> {
         if self.feeds().contains(&statement.feed) && provenance::is_third_party(package) {

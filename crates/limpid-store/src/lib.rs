@@ -5,15 +5,22 @@
 //! their advisories, whose rows carry the revisions between which they held.
 #![forbid(unsafe_code)]
 
+mod channels;
 mod codec;
 mod error;
+mod events;
 mod fleet;
 mod queue;
 mod sqlite;
 mod store;
 mod upkeep;
 
+pub use channels::{ChannelState, Channels, DeadLetter};
 pub use error::{Error, Result};
+pub use events::{
+    Event, EventId, EventIdError, EventKind, EventSubject, Events, Judgement, PackageChange, Processed,
+    Revision, RevisionOrigin, Step, Touched, VulnerabilityChange,
+};
 pub use fleet::{Fleet, ImageFilter, ImageSet, ImageSummary, OccurrenceSet, SharedNode};
 pub use queue::{
     Enqueued, JobCounts, JobEnd, JobId, JobRecord, JobState, NewJob, OPTIONS_BYTES_MAX, PRIORITY_MAX,

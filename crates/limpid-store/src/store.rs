@@ -7,14 +7,15 @@ use limpid_model::{
     LayerProblem, Occurrence, PackageDiff, Severity, Verdict,
 };
 
-use crate::{Fleet, Queue, Result, Upkeep};
+use crate::{Channels, Events, Fleet, Queue, Result, Upkeep};
 
 /// A package set node in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub i64);
 
 /// An occurrence in this store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct OccurrenceId(pub i64);
 
 /// An image in this store.
@@ -297,7 +298,7 @@ pub struct Lease {
 }
 
 /// The store.
-pub trait Store: Fleet + Queue + Upkeep + Send + Sync {
+pub trait Store: Channels + Events + Fleet + Queue + Upkeep + Send + Sync {
     /// What a layer says, by its verified digest.
     fn layer(&self, digest: &Digest) -> Result<Option<LayerRecord>>;
     /// Keeps what a layer says and counts the reading. Findings of the same layer are replaced, unless those

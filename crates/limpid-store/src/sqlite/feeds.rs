@@ -9,7 +9,7 @@ use super::advisories::{AffectedBody, severity};
 use super::ids::Kind;
 use super::{count, integer};
 use crate::store::{FeedKey, FeedOutcome, FeedState, ImageId, NEWEST, UpdateStats, Validators};
-use crate::{Result, codec};
+use crate::{Result, RevisionOrigin, codec};
 
 const FEED_COLUMNS: &str = "f.feed, f.document, f.url, f.parser_version, f.etag, f.last_modified, f.revision,
      f.attempted_at, f.succeeded_at, f.error, f.date, f.records, f.size_bytes";
@@ -111,8 +111,23 @@ pub(super) fn new_revision(
 ) -> Result<u64> {
     let last_image = Kind::Image.next_id(connection)? - 1;
     connection.execute(
-        "INSERT INTO revision (feed_id, created_at, added, removed, date, last_image) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![feed, outcome.now, integer(stats.added), integer(stats.removed), outcome.date, last_image],
+        "INSERT INTO revision (feed_id, created_at, added, removed, date, origin, last_image)
+         SELECT ?1, ?2, ?3, ?4, ?5,
+            CASE WHEN succeeded_at = 0 THEN ?6 WHEN parser_version != ?7 THEN ?8 ELSE ?9 END,
+            ?10
+         FROM feed WHERE feed_id = ?1",
+        params![
+            feed,
+            outcome.now,
+            integer(stats.added),
+            integer(stats.removed),
+            outcome.date,
+            RevisionOrigin::First as i64,
+            outcome.parser_version,
+            RevisionOrigin::Parser as i64,
+            RevisionOrigin::Update as i64,
+            last_image,
+        ],
     )?;
     Ok(count(connection.last_insert_rowid()))
 }

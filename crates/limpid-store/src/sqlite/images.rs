@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::descriptions::{self, Config};
 use super::ids::Kind;
-use super::{count, feeds, integer, layers, nodes, references};
+use super::{count, events, feeds, integer, layers, nodes, references};
 use crate::store::{ImageId, ImageRecord, NewImage, NodeId};
 use crate::{Error, Result, codec};
 
@@ -178,12 +178,9 @@ fn keep(connection: &Connection, image: &ImageRecord, layer_ids: &[i64], now: i6
         return Err(Error::Engine(format!("image {digest} has not one node and one finding for each layer")));
     }
     let known = image_id(connection, &digest)?;
-    let id = match known {
-        Some(known) => {
-            replaces(connection, known, image, layer_ids)?;
-            known
-        }
-        None => Kind::Image.next_id(connection)?,
+    let (id, former) = match known {
+        Some(known) => (known, Some(replaces(connection, known, image, layer_ids)?)),
+        None => (Kind::Image.next_id(connection)?, None),
     };
     let config = descriptions::put_config(
         connection,
@@ -226,11 +223,15 @@ fn keep(connection: &Connection, image: &ImageRecord, layer_ids: &[i64], now: i6
             image.release,
             codec::pack(&body)?
         ])?;
+    if former != Some(last) {
+        events::assessed(connection, ImageId(id), now)?;
+    }
     Ok(ImageId(id))
 }
 
-/// What of an image that is known goes when it is analysed anew. What it was stays known, where that is asked for.
-fn replaces(connection: &Connection, id: i64, image: &ImageRecord, layer_ids: &[i64]) -> Result<()> {
+/// What of an image that is known goes when it is analysed anew. What it was stays known, where that is asked for. The
+/// node that it had.
+fn replaces(connection: &Connection, id: i64, image: &ImageRecord, layer_ids: &[i64]) -> Result<i64> {
     let (node, release, body, config): (i64, String, Vec<u8>, i64) = connection
         .prepare_cached("SELECT node_id, release, body, config_id FROM image WHERE image_id = ?1")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
@@ -252,7 +253,8 @@ fn replaces(connection: &Connection, id: i64, image: &ImageRecord, layer_ids: &[
     }
     // No image has config 0: the one that is written next is told from the one that goes.
     connection.prepare_cached("UPDATE image SET config_id = 0 WHERE image_id = ?1")?.execute([id])?;
-    unlink(connection, id, &body, config)
+    unlink(connection, id, &body, config)?;
+    Ok(node)
 }
 
 /// Notes that what segments say of an image does not count.

@@ -131,6 +131,20 @@ pub(super) const RULES: &[Rule] = &[
         WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.feed_id = s.feed_id)"),
     ("score", "that are no probability", "SELECT 'score ' || cve FROM score
         WHERE probability NOT BETWEEN 0 AND 100000 OR percentile NOT BETWEEN 0 AND 100000"),
+    ("event", "that are about nothing", "SELECT 'event ' || number FROM event
+        WHERE (kind = 0) != (image_id IS NOT NULL) OR (kind = 0) != (body IS NULL) OR (body IS NULL) != (event_id IS NULL)"),
+    ("event", "of revisions that are missing", "SELECT 'event ' || number FROM event e WHERE revision != 0
+        AND NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = e.revision)"),
+    ("event_state", "that is ahead of the revisions", "SELECT 'revision ' || revision FROM event_state
+        WHERE revision > coalesce((SELECT max(revision) FROM revision), 0) OR step_revision < revision"),
+    ("former_verdict", "of packages that are missing", "SELECT 'package ' || package_id FROM former_verdict v
+        WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = v.package_id)"),
+    ("channel", "that are ahead of the events", "SELECT name FROM channel
+        WHERE cursor > coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"),
+    ("dead_letter", "of channels that are missing", "SELECT channel || ', event ' || number FROM dead_letter d
+        WHERE NOT EXISTS (SELECT 1 FROM channel c WHERE c.name = d.channel)"),
+    ("dead_letter", "of events that are missing", "SELECT channel || ', event ' || number FROM dead_letter d
+        WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.number = d.number)"),
     ("lease", "without a task or an owner", "SELECT task FROM lease WHERE task = '' OR owner = ''"),
     ("lease", "that run for longer than a day", "SELECT task FROM lease WHERE expires_at > ?1"),
 ];

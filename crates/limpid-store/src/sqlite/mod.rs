@@ -4,11 +4,13 @@
 
 mod advisories;
 mod changes;
+mod channels;
 mod check;
 mod check_images;
 mod collection;
 mod copies;
 mod descriptions;
+mod events;
 mod exposures;
 mod feeds;
 mod fleet;
@@ -22,6 +24,7 @@ mod queue;
 mod readers;
 mod references;
 mod repositories;
+mod said;
 mod scores;
 mod texts;
 mod unused;

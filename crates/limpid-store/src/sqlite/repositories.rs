@@ -71,10 +71,12 @@ fn forget_verdicts(connection: &Connection, touched: &BTreeSet<&str>) -> Result<
     let mut rows = contexts.query([])?;
     let mut forget =
         connection.prepare_cached("UPDATE verdict SET rules_version = ?2 WHERE context_id = ?1")?;
+    let mut forget_former = connection.prepare_cached("DELETE FROM former_verdict WHERE context_id = ?1")?;
     while let Some(row) = rows.next()? {
         let context: Context = codec::decode(&row.get::<_, Vec<u8>>(1)?, "a context")?;
         if context.repositories.iter().any(|repository| touched.contains(repository.as_str())) {
             forget.execute(params![row.get::<_, i64>(0)?, STALE])?;
+            forget_former.execute([row.get::<_, i64>(0)?])?;
         }
     }
     Ok(())
@@ -99,4 +101,14 @@ pub(super) fn cpes(
         }
     }
     Ok(found)
+}
+
+/// The repositories of which a row began or ended after a revision and up to another.
+pub(super) fn changed(connection: &Connection, after: u64, until: u64) -> Result<BTreeSet<String>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT repository FROM repository_cpe WHERE (from_revision > ?1 AND from_revision <= ?2)
+            OR (to_revision > ?1 AND to_revision <= ?2)",
+    )?;
+    let rows = statement.query_map(params![integer(after), integer(until)], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -221,6 +221,8 @@ CREATE TABLE revision (
     removed INTEGER NOT NULL,
     -- What the source said of its data's date.
     date TEXT NOT NULL,
+    -- Why there is a revision: see `RevisionOrigin`.
+    origin INTEGER NOT NULL,
     -- The greatest id of an image by then: those with greater ids were judged at this revision or a later one from the start.
     last_image INTEGER NOT NULL
 ) STRICT;
@@ -396,4 +398,60 @@ CREATE TABLE worker (
 CREATE TABLE schedule (
     task TEXT PRIMARY KEY,
     begun_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What happened, in the order of commits: numbers are never given again. An event on an image has its id and nothing
+-- else; one on a vulnerability has an id of its own and a body.
+CREATE TABLE event (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    image_id INTEGER,
+    event_id BLOB,
+    body BLOB
+) STRICT;
+CREATE UNIQUE INDEX event_event_id ON event (event_id) WHERE event_id IS NOT NULL;
+
+-- One row: what ids of events are derived with, and how far events were derived. `step_revision` and `step_after` are those
+-- of a step that is under way.
+CREATE TABLE event_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    seed BLOB NOT NULL,
+    revision INTEGER,
+    rules_version INTEGER,
+    step_revision INTEGER,
+    step_after TEXT
+) STRICT;
+INSERT INTO event_state (id, seed) VALUES (1, randomblob(16));
+
+-- Verdicts by the rules before, until events have told what the new rules changed.
+CREATE TABLE former_verdict (
+    package_id INTEGER NOT NULL,
+    context_id INTEGER NOT NULL,
+    rules_version INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (package_id, context_id)
+) STRICT, WITHOUT ROWID;
+
+-- Where events are delivered to. The cursor is the last event that the channel is done with.
+CREATE TABLE channel (
+    name TEXT PRIMARY KEY,
+    target TEXT NOT NULL,
+    cursor INTEGER NOT NULL,
+    delivered INTEGER NOT NULL,
+    delivered_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_attempt_at INTEGER NOT NULL,
+    last_error TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dead_letter (
+    channel TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    died_at INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    is_due INTEGER NOT NULL,
+    PRIMARY KEY (channel, number)
 ) STRICT, WITHOUT ROWID;

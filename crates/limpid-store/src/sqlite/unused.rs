@@ -68,6 +68,12 @@ fn free_occurrence(connection: &Connection, occurrence: i64, freed: &mut Freed) 
                 SELECT 1 FROM occurrence WHERE package_id = ?1 AND context_id = ?2)",
         )?
         .execute([package, context])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM former_verdict WHERE package_id = ?1 AND context_id = ?2 AND NOT EXISTS (
+                SELECT 1 FROM occurrence WHERE package_id = ?1 AND context_id = ?2)",
+        )?
+        .execute([package, context])?;
     let packages = connection
         .prepare_cached(
             "DELETE FROM package WHERE package_id = ?1

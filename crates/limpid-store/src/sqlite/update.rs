@@ -253,7 +253,11 @@ fn apply(
 /// Makes the verdicts of the packages that the update names stale, and no others. A signed package is named by the
 /// source of its code, too.
 fn forget_verdicts(connection: &Connection, feed: i64, revision: i64) -> Result<()> {
-    let any: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM verdict)", [], |row| row.get(0))?;
+    let any: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM verdict) OR EXISTS (SELECT 1 FROM former_verdict)",
+        [],
+        |row| row.get(0),
+    )?;
     if !any {
         return Ok(());
     }
@@ -266,14 +270,13 @@ fn forget_verdicts(connection: &Connection, feed: i64, revision: i64) -> Result<
     )?;
     for (table, column) in [("package", "source_name"), ("package", "name"), ("signed_source", "source_name")]
     {
-        connection.execute(
-            &format!(
-                "UPDATE verdict SET rules_version = {STALE} WHERE package_id IN (
-                    SELECT p.package_id FROM touched JOIN text t ON t.text_id = touched.package_text
-                    JOIN {table} p ON p.{column} = t.value)"
-            ),
-            [],
-        )?;
+        let named = format!(
+            "WHERE package_id IN (
+                SELECT p.package_id FROM touched JOIN text t ON t.text_id = touched.package_text
+                JOIN {table} p ON p.{column} = t.value)"
+        );
+        connection.execute(&format!("UPDATE verdict SET rules_version = {STALE} {named}"), [])?;
+        connection.execute(&format!("DELETE FROM former_verdict {named}"), [])?;
     }
     Ok(())
 }

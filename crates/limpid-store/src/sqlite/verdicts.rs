@@ -40,6 +40,7 @@ pub(super) fn put_verdicts(
     if feeds::revision(&transaction)? != revision {
         return Ok(());
     }
+    keep_former(&transaction, rules_version, verdicts.keys())?;
     let mut insert = transaction.prepare_cached(
         "INSERT INTO verdict (package_id, context_id, rules_version, body)
          SELECT package_id, context_id, ?2, ?3 FROM occurrence WHERE occurrence_id = ?1
@@ -64,4 +65,50 @@ pub(super) fn put_verdicts(
     drop((insert, name));
     transaction.commit()?;
     Ok(())
+}
+
+/// Keeps the verdicts by the rules that events were derived by last, before those of newer rules take their place: what the
+/// new rules change is yet to be told.
+fn keep_former<'a>(
+    connection: &Connection,
+    rules_version: u32,
+    occurrences: impl Iterator<Item = &'a OccurrenceId>,
+) -> Result<()> {
+    let processed: Option<u32> = connection
+        .prepare_cached("SELECT rules_version FROM event_state")?
+        .query_row([], |row| row.get(0))?;
+    let Some(processed) = processed.filter(|processed| *processed != rules_version) else { return Ok(()) };
+    let mut keep = connection.prepare_cached(
+        "INSERT OR IGNORE INTO former_verdict (package_id, context_id, rules_version, body)
+         SELECT package_id, context_id, v.rules_version, v.body FROM occurrence o JOIN verdict v
+            USING (package_id, context_id) WHERE o.occurrence_id = ?1 AND v.rules_version = ?2",
+    )?;
+    for occurrence in occurrences {
+        keep.execute(params![occurrence.0, processed])?;
+    }
+    Ok(())
+}
+
+/// The verdicts by former rules, whether they are still in their place or were kept.
+pub(super) fn former(
+    connection: &Connection,
+    occurrences: &[OccurrenceId],
+    rules_version: u32,
+) -> Result<BTreeMap<OccurrenceId, Vec<Verdict>>> {
+    let mut found = verdicts(connection, occurrences, rules_version)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT v.body FROM occurrence o JOIN former_verdict v USING (package_id, context_id)
+         WHERE o.occurrence_id = ?1 AND v.rules_version = ?2",
+    )?;
+    for occurrence in occurrences {
+        if found.contains_key(occurrence) {
+            continue;
+        }
+        let body: Option<Vec<u8>> =
+            statement.query_row(params![occurrence.0, rules_version], |row| row.get(0)).optional()?;
+        if let Some(body) = body {
+            found.insert(*occurrence, codec::decode(&body, "a package's verdicts")?);
+        }
+    }
+    Ok(found)
 }
