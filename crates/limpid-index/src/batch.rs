@@ -31,6 +31,9 @@ const LAYERS_REMEMBERED_MAX: usize = 100_000;
 /// How soon a source that had nothing more is asked again, while other images are worked on.
 const ASKED_AGAIN: Duration = Duration::from_millis(500);
 
+/// After so many images it is seen whether the fleet's index needs work, that a long list does not leave it to the end.
+const IMAGES_STORED_BETWEEN: u64 = 256;
+
 /// Opens what the reference at a position names: one image, or one for each platform.
 pub type Opener<'a> = dyn Fn(usize) -> Result<Vec<Box<dyn Image>>, Error> + Sync + 'a;
 
@@ -124,6 +127,8 @@ struct State {
     records_held: usize,
     /// Images that ended since that was told.
     ended: u64,
+    /// Images that were composed.
+    stored: u64,
     /// The store failed: nothing new is begun.
     stopped: bool,
     /// Outcomes of the references that are opened and not all done.
@@ -160,6 +165,7 @@ impl<'a> Batch<'a> {
             }
             self.work();
         });
+        self.indexer.tend();
         // What a failure of the store left undone.
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (position, outcomes) in state.outcomes {
@@ -191,7 +197,10 @@ impl<'a> Batch<'a> {
                 }
                 Job::Compose(open) => {
                     let result = self.indexer.compose_all(open.image.as_ref(), &open.reference, open.records);
-                    self.state().image_ends(open.place, result.map(|(_, record)| record));
+                    let stored = self.state().image_is_stored(open.place, result.map(|(_, record)| record));
+                    if stored % IMAGES_STORED_BETWEEN == 0 {
+                        self.indexer.tend();
+                    }
                 }
             }
             let (ended, told) = {
@@ -331,6 +340,13 @@ impl State {
         }
         let records = BTreeMap::new();
         self.images.insert(number, OpenImage { image, reference, place, layers_missing, records });
+    }
+
+    /// How many there were.
+    fn image_is_stored(&mut self, place: (usize, usize), result: Result<ImageRecord, Error>) -> u64 {
+        self.stored += 1;
+        self.image_ends(place, result);
+        self.stored
     }
 
     fn image_ends(&mut self, place: (usize, usize), result: Result<ImageRecord, Error>) {

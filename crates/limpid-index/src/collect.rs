@@ -26,6 +26,10 @@ pub fn collect(
         while collection.step()? {
             clock.wait(PAUSE);
         }
-        Ok(collection.freed())
+        let freed = collection.freed();
+        drop(collection);
+        // What was forgotten may have left segments with little in them.
+        crate::tend::tend(store, clock, process)?;
+        Ok(freed)
     })
 }

@@ -132,6 +132,12 @@ impl Indexer<'_> {
         layers.collect::<Option<Vec<_>>>().ok_or(Error::Worker)
     }
 
+    /// Keeps the fleet's index fast. Images are stored and answered for all the same if that fails; who comes next tries again,
+    /// and whatever keeps the store from being written is told by what it was written for.
+    pub(crate) fn tend(&self) {
+        let _ = crate::tend::tend(self.store, self.clock, self.process);
+    }
+
     pub(crate) fn analysis(&self) -> Analysis<'_> {
         Analysis {
             leases: Leases { store: self.store, clock: self.clock, process: self.process },

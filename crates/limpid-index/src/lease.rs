@@ -65,9 +65,7 @@ impl Leases<'_> {
         known: &dyn Fn(bool) -> Result<Option<T>, E>,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
-        // Threads of one process keep out of each other's way too, so each lease has an owner of its own.
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let owner = format!("{}#{}", self.process.name(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let owner = self.owner();
         let since = self.clock.now();
         let mut waited = false;
         let mut poll = POLL_FIRST;
@@ -93,6 +91,27 @@ impl Leases<'_> {
         };
         self.store.release(task, &owner).map_err(Error::from)?;
         result
+    }
+
+    /// Does `work` under a lease on `task`, if nobody else has it.
+    pub(crate) fn if_free<E: From<Error>>(
+        &self,
+        task: &str,
+        work: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let owner = self.owner();
+        if self.take(task, &owner)?.is_some() {
+            return Ok(());
+        }
+        let result = self.renewing(task, &owner, work);
+        self.store.release(task, &owner).map_err(Error::from)?;
+        result
+    }
+
+    /// Threads of one process keep out of each other's way too, so each lease has an owner of its own.
+    fn owner(&self) -> String {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        format!("{}#{}", self.process.name(), NUMBER.fetch_add(1, Ordering::Relaxed))
     }
 
     fn take(&self, task: &str, owner: &str) -> Result<Option<Lease>, Error> {

@@ -25,6 +25,7 @@ mod records;
 mod report;
 mod stop;
 mod stream;
+mod tend;
 mod tree;
 mod update;
 mod verdicts;

@@ -13,7 +13,7 @@ use crate::store::{ImageId, ImageRecord, NodeId, OccurrenceId};
 /// Ids are given one after the other, so that they fit 32 bits for the first four thousand million images; one
 /// that does not fit is in no set.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct ImageSet(RoaringBitmap);
+pub struct ImageSet(pub(crate) RoaringBitmap);
 
 impl ImageSet {
     /// How many there are.
@@ -61,6 +61,19 @@ impl ImageSet {
     /// The image with the greatest id.
     pub fn last(&self) -> Option<ImageId> {
         self.0.max().map(|id| ImageId(i64::from(id)))
+    }
+
+    /// Those with this id or a lower one.
+    pub fn up_to(mut self, last: ImageId) -> Self {
+        match u32::try_from(last.0) {
+            Ok(u32::MAX) => {}
+            Ok(last) => {
+                self.0.remove_range(last + 1..);
+            }
+            Err(_) if last.0 < 0 => self.0.clear(),
+            Err(_) => {}
+        }
+        self
     }
 
     /// The images in the order of their ids.
@@ -182,6 +195,9 @@ pub trait Fleet {
     fn releases(&self, images: &ImageSet) -> Result<BTreeMap<String, u64>>;
     /// The images that hold at least one of the occurrences.
     fn holding(&self, occurrences: &[OccurrenceId]) -> Result<ImageSet>;
+    /// The images that held at least one of the occurrences at a revision ([`NEWEST`](crate::NEWEST): hold now): of an image
+    /// that was analysed anew since, what it was before counts.
+    fn holding_at(&self, occurrences: &[OccurrenceId], revision: u64) -> Result<ImageSet>;
     /// For each group of occurrences, how many of the images hold at least one of the group; of all images if `within`
     /// is `None`.
     fn counts(&self, groups: &[Vec<OccurrenceId>], within: Option<&ImageSet>) -> Result<Vec<u64>>;
@@ -221,6 +237,9 @@ pub trait Fleet {
     fn shared_nodes(&self, images: &ImageSet, limit: usize) -> Result<(Vec<SharedNode>, u64)>;
     /// The images that end in a node, in the order of their ids, at most `limit`.
     fn images_at(&self, node: NodeId, limit: usize) -> Result<Vec<ImageId>>;
-    /// Does a bounded part of the work that keeps the index fast. Whether there is more to do.
+    /// Whether [`tend`](Self::tend) has anything to do: quick to tell.
+    fn needs_tending(&self) -> Result<bool>;
+    /// Does a bounded part of the work that keeps the index fast: for whoever stored images, and beside anybody. Whether
+    /// there may be more to do. Answers are the same without it.
     fn tend(&self) -> Result<bool>;
 }

@@ -9,8 +9,8 @@ use limpid_model::{
     Severity, Verdict, VerdictState,
 };
 use limpid_store::{
-    Error, FeedKey, FeedOutcome, Fleet as _, Freed, ImageId, ImageRecord, LayerRecord, Lease, NewJob, NodeId,
-    OccurrenceId, OccurrenceSet, Queue as _, SqliteStore, Store, StoreStatus, Taking, Upkeep,
+    Error, FeedKey, FeedOutcome, Fleet as _, Freed, ImageId, ImageRecord, LayerRecord, Lease, NewImage,
+    NewJob, NodeId, OccurrenceId, OccurrenceSet, Queue as _, SqliteStore, Store, StoreStatus, Taking, Upkeep,
 };
 
 const NOW: i64 = 1_700_000_000;
@@ -219,6 +219,27 @@ fn own_image(store: &SqliteStore) -> ImageId {
     };
     let own = installs(&[("curl", "7.88"), ("nginx", "1.22")], "debian:13", "opt/chroot/var/lib/dpkg/status");
     put(store, "own", &[base(), ("upgrade", upgraded), ("nothing", PackageDiff::default()), ("own", own)])
+}
+
+/// Images of two layers that are there, so many that a segment is due.
+fn copies(store: &SqliteStore, count: usize) -> ImageId {
+    let known = store.image(&Digest::of(b"shared")).unwrap().unwrap().1;
+    let layers = [layer("base"), layer("app")];
+    let layers: Vec<&LayerRecord> = layers.iter().collect();
+    let steps = [base(), ("app", installs(&[("curl", "7.88")], "debian:12", STATUS))];
+    let keys = ["base", "baseapp"].map(|chain| Digest::of(chain.as_bytes()));
+    let steps: Vec<(Digest, PackageDiff)> = keys.into_iter().zip(steps.map(|(_, diff)| diff)).collect();
+    let before = store.status().unwrap().images;
+    let records: Vec<ImageRecord> = (0..count)
+        .map(|number| {
+            let mut record = known.clone();
+            record.metadata.manifest_digest = Digest::of(format!("copy {before} {number}").as_bytes());
+            record
+        })
+        .collect();
+    let new = |record| NewImage { record, layers: &layers, steps: &steps, reference: "" };
+    let new: Vec<NewImage<'_>> = records.iter().map(new).collect();
+    store.put_images(&new, NOW).unwrap().remove(0).unwrap().0
 }
 
 fn advisories(store: &SqliteStore, ids: &[&str]) {
@@ -502,8 +523,23 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("UPDATE image SET manifest_digest = zeroblob(32)", "image", "more than once"),
     ("UPDATE image SET first_seen = 1 WHERE image_id = 2", "image", "first seen"),
     ("UPDATE image SET config_id = 99 WHERE image_id = 1", "image", "config is missing"),
-    ("INSERT INTO image_former VALUES (99, 1, 1)", "image_former", "of images"),
+    ("INSERT INTO image_former VALUES (9999, 1, 1)", "image_former", "of images"),
     ("INSERT INTO image_former VALUES (1, 1, 99)", "image_former", "node is missing"),
+    ("UPDATE segment SET last_image = 5000", "segment", "behind the one before"),
+    ("INSERT INTO segment_part VALUES (99, 0, 0, x'00')", "segment_part", "of segments"),
+    ("UPDATE segment SET body = x'ff'", "segment", "cannot be read"),
+    ("UPDATE segment SET images = images + 1", "segment", "cannot be read"),
+    ("UPDATE segment_part SET body = x'ff'", "segment", "cannot be read"),
+    ("DELETE FROM segment_part WHERE kind = 0", "segment", "cannot be read"),
+    ("DELETE FROM segment_part WHERE kind = 1", "segment", "other occurrences"),
+    (
+        "UPDATE segment_part SET body = (SELECT body FROM segment_part WHERE kind = 1 AND segment_id = 1)
+      WHERE kind = 1 AND segment_id = 2",
+        "segment",
+        "other occurrences",
+    ),
+    ("DELETE FROM displaced", "segment", "other images"),
+    ("UPDATE image SET release = 'debian:11' WHERE image_id = 4", "segment", "other releases"),
     ("INSERT INTO config VALUES (99, 1, x'00')", "config", "no image has"),
     ("UPDATE config SET body = x'ff'", "config", "cannot be read"),
     ("UPDATE config SET hash = 1", "config", "cannot be read"),
@@ -530,7 +566,7 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("UPDATE node SET node_key = zeroblob(32)", "node", "more than once"),
     ("DELETE FROM reference", "repository", "without"),
     ("DELETE FROM repository", "reference", "repository is missing"),
-    ("UPDATE reference SET image_id = 99", "reference", "to images"),
+    ("UPDATE reference SET image_id = 9999", "reference", "to images"),
     ("UPDATE reference SET last_seen = 1", "reference", "before"),
     ("UPDATE revision SET last_image = 1 WHERE revision = 1", "revision", "fewer images"),
     ("DELETE FROM package WHERE package_id = 1", "occurrence", "package is missing"),
@@ -622,6 +658,12 @@ fn every_damage_is_found() {
     store.enqueue(&[job], NOW).unwrap();
     let taking = Taking { kinds: &["index"], limit: 1, worker: &lease, failures_max: 1, now: NOW };
     assert_eq!(store.take(&taking, &|_| false).unwrap().jobs.len(), 1);
+    // Two segments, one image of the first displaced.
+    let first = copies(&store, 1030);
+    assert!(store.tend().unwrap() && !store.tend().unwrap());
+    copies(&store, 1030);
+    assert!(store.tend().unwrap() && !store.tend().unwrap());
+    assert!(store.forget(first, NOW).unwrap());
     sound(&store);
     let invariants = store.check(NOW).unwrap().invariants;
     let mut found = std::collections::BTreeSet::new();

@@ -39,6 +39,7 @@ pub(super) fn check(connection: &mut Connection, now: i64) -> Result<CheckReport
         check.values()?;
         check.nodes()?;
         check.images()?;
+        check.segments()?;
         check.report.status = upkeep::status(&transaction)?;
     }
     Ok(check.report)

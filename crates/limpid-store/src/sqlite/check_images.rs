@@ -1,14 +1,17 @@
 //! Whether what stands in an image's row agrees with what is said of it elsewhere: its layers and labels by their own
-//! tables, its nodes by their tree.
+//! tables, its nodes by their tree, its packages by segments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::{OptionalExtension, Statement, params};
 
 use super::check::{Check, Found};
 use super::images::Body;
+use super::segments::Snapshot;
 use super::{count, digest, integer};
-use crate::Result;
+use crate::segment_check::{self, Wrong};
+use crate::segment_query::Segments as _;
+use crate::{Error, Result};
 
 impl Check<'_> {
     pub(super) fn images(&mut self) -> Result<()> {
@@ -51,6 +54,30 @@ impl Check<'_> {
             self.note(table, "that are missing though an image has them", listed.missing);
             self.note(table, "that no image has", Found { count: surplus, example });
         }
+        Ok(())
+    }
+
+    /// Segments against what their images hold.
+    pub(super) fn segments(&mut self) -> Result<()> {
+        let mut snapshot = Snapshot(self.connection);
+        let displaced: HashSet<i64> = snapshot.displaced()?.into_iter().collect();
+        let mut found: [Found; 4] = Default::default();
+        for row in snapshot.rows()? {
+            let members = snapshot.members(row.first_image, row.last_image)?;
+            let wrong = match segment_check::compare(&mut snapshot, &row, &displaced, members) {
+                // A node that it takes cannot be read: that is told of the node.
+                Err(Error::Corrupt(_)) => Some(Wrong::Unreadable),
+                compared => compared?,
+            };
+            if let Some(wrong) = wrong {
+                found[wrong as usize].add(|| format!("segment {}", row.id));
+            }
+        }
+        let [unreadable, images, releases, postings] = found;
+        self.note("segment", "that cannot be read", unreadable);
+        self.note("segment", "that have other images than are there", images);
+        self.note("segment", "that have other releases than their images", releases);
+        self.note("segment", "whose images hold other occurrences", postings);
         Ok(())
     }
 }

@@ -267,42 +267,8 @@ fn event_images(connection: &Connection, event: &Event) -> Result<ImageSet> {
         EventSubject::Vulnerability(change) => change,
     };
     let occurrences = change.occurrences();
-    let mut images = fleet::holding(connection, &occurrences)?;
-    // Those that hold something else since.
-    let mut statement =
-        connection.prepare_cached("SELECT DISTINCT image_id FROM image_former WHERE until_revision >= ?1")?;
-    let changed = statement.query_map([integer(event.revision)], |row| row.get(0).map(ImageId))?;
-    let changed: ImageSet = changed.collect::<Result<_, _>>()?;
-    if !changed.is_empty() {
-        let then = held_then(connection, &occurrences, event.revision)?;
-        images = images.difference(&changed).union(&then);
-    }
-    let last = change.last_image;
-    Ok(images.iter().filter(|image| *image <= last).collect())
-}
-
-/// Of the images that were analysed anew since a revision, those that held one of the occurrences then.
-fn held_then(connection: &Connection, occurrences: &[OccurrenceId], revision: u64) -> Result<ImageSet> {
-    let mut statement = connection.prepare_cached(
-        "WITH RECURSIVE holds (node_id) AS (
-            SELECT node_id FROM node_change WHERE occurrence_id = ?1 AND brings = 1
-            UNION
-            SELECT child.node_id FROM holds JOIN node child ON child.parent_id = holds.node_id
-            WHERE NOT EXISTS (SELECT 1 FROM node_change WHERE occurrence_id = ?1
-                              AND node_id = child.node_id AND brings = 0)
-         )
-         SELECT f.image_id FROM holds JOIN image_former f USING (node_id)
-         WHERE f.until_revision = (SELECT min(until_revision) FROM image_former
-            WHERE image_id = f.image_id AND until_revision >= ?2)",
-    )?;
-    let mut held = ImageSet::default();
-    for occurrence in occurrences {
-        let mut rows = statement.query(params![occurrence.0, integer(revision)])?;
-        while let Some(row) = rows.next()? {
-            held.insert(ImageId(row.get(0)?));
-        }
-    }
-    Ok(held)
+    let images = fleet::holding_at(connection, &occurrences, event.revision)?;
+    Ok(images.up_to(change.last_image))
 }
 
 fn event_packages(

@@ -1,24 +1,28 @@
-//! Answers about all images: a walk from occurrences over the tree of nodes to images.
+//! Answers about all images, from segments (`segments.rs`) and what is kept by image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_model::Occurrence;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{descriptions, digest, nodes, references};
-use crate::store::{ImageId, NodeId, OccurrenceId};
-use crate::{ImageFilter, ImageSet, ImageSummary, Result, SharedNode};
+use super::segments::Snapshot;
+use super::{descriptions, digest, integer, nodes, references};
+use crate::store::{ImageId, NEWEST, NodeId, OccurrenceId};
+use crate::{ImageFilter, ImageSet, ImageSummary, Result, SharedNode, segment_query};
 
 pub(super) fn select(connection: &Connection, filter: &ImageFilter) -> Result<ImageSet> {
+    let mut snapshot = Snapshot(connection);
+    let mut selected = match filter.release.as_str() {
+        "" => segment_query::all(&mut snapshot)?,
+        release => segment_query::of_release(&mut snapshot, release)?,
+    };
+    if let Some(last) = filter.last {
+        selected = selected.up_to(last);
+    }
+    if let Some(time) = filter.there_at {
+        selected = selected.up_to(last_seen_by(connection, time)?);
+    }
     let there_at = filter.there_at.unwrap_or(i64::MAX);
-    let last = filter.last.map_or(i64::MAX, |last| last.0);
-    let mut statement = connection.prepare_cached(
-        "SELECT image_id FROM image WHERE image_id <= ?1 AND (?2 = '' OR release = ?2)
-         AND first_seen <= ?3 ORDER BY image_id",
-    )?;
-    let selected =
-        statement.query_map(params![last, filter.release, there_at], |row| row.get(0).map(ImageId))?;
-    let mut selected: ImageSet = selected.collect::<Result<_, _>>()?;
     if !filter.repository.is_empty() {
         selected = selected.intersection(&references::images_of(connection, &filter.repository, there_at)?);
     }
@@ -37,50 +41,42 @@ pub(super) fn select(connection: &Connection, filter: &ImageFilter) -> Result<Im
     Ok(selected)
 }
 
-pub(super) fn releases(connection: &Connection, images: &ImageSet) -> Result<BTreeMap<String, u64>> {
-    let mut statement = connection.prepare_cached("SELECT image_id, release FROM image")?;
-    let mut rows = statement.query([])?;
-    let mut releases = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        if images.contains(ImageId(row.get(0)?)) {
-            *releases.entry(row.get(1)?).or_default() += 1;
-        }
-    }
-    Ok(releases)
-}
-
-pub(super) fn holding(connection: &Connection, occurrences: &[OccurrenceId]) -> Result<ImageSet> {
-    // A node holds what it brings and what its parent holds, but for what it takes away.
+/// The last image that was there at a time: ids grow with the times.
+fn last_seen_by(connection: &Connection, time: i64) -> Result<ImageId> {
     let mut statement = connection.prepare_cached(
-        "WITH RECURSIVE holds (node_id) AS (
-            SELECT node_id FROM node_change WHERE occurrence_id = ?1 AND brings = 1
-            UNION
-            SELECT child.node_id FROM holds JOIN node child ON child.parent_id = holds.node_id
-            WHERE NOT EXISTS (SELECT 1 FROM node_change WHERE occurrence_id = ?1
-                              AND node_id = child.node_id AND brings = 0)
-         )
-         SELECT image_id FROM holds JOIN image USING (node_id)",
+        "SELECT image_id, first_seen FROM image WHERE image_id >= ?1 ORDER BY image_id LIMIT 1",
     )?;
-    let mut holding = ImageSet::default();
-    for occurrence in occurrences {
-        let mut rows = statement.query([occurrence.0])?;
-        while let Some(row) = rows.next()? {
-            holding.insert(ImageId(row.get(0)?));
+    // Images up to the first were there, from the second on none was.
+    let newest = connection
+        .prepare_cached("SELECT coalesce(max(image_id), 0) FROM image")?
+        .query_row([], |row| row.get::<_, i64>(0))?;
+    let (mut there, mut later) = (0, newest + 1);
+    while later - there > 1 {
+        let middle = there + (later - there) / 2;
+        let next: Option<(i64, i64)> =
+            statement.query_row([middle], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        match next {
+            Some((image, first_seen)) if first_seen <= time => there = image,
+            _ => later = middle,
         }
     }
-    Ok(holding)
+    Ok(ImageId(there))
 }
 
-pub(super) fn counts(
+pub(super) fn holding_at(
     connection: &Connection,
-    groups: &[Vec<OccurrenceId>],
-    within: Option<&ImageSet>,
-) -> Result<Vec<u64>> {
-    let count = |group: &Vec<OccurrenceId>| {
-        let holding = holding(connection, group)?;
-        Ok(within.map_or(holding.len(), |within| holding.intersection_len(within)))
+    occurrences: &[OccurrenceId],
+    revision: u64,
+) -> Result<ImageSet> {
+    let mut snapshot = Snapshot(connection);
+    let holding = segment_query::holding(&mut snapshot, occurrences)?;
+    let former = match revision {
+        NEWEST => Vec::new(),
+        revision => snapshot.former_members(integer(revision))?,
     };
-    groups.iter().map(count).collect()
+    let changed: ImageSet = former.iter().map(|member| ImageId(member.image)).collect();
+    let held = segment_query::holding_among(&mut snapshot, former, occurrences)?;
+    Ok(holding.difference(&changed).union(&held))
 }
 
 pub(super) fn summaries(connection: &Connection, images: &[ImageId]) -> Result<Vec<ImageSummary>> {

@@ -31,6 +31,11 @@ pub(super) const RULES: &[Rule] = &[
         WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.image_id = f.image_id)"),
     ("image_former", "whose node is missing", "SELECT 'image ' || image_id FROM image_former f WHERE node_id != 0
         AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = f.node_id)"),
+    ("segment", "that do not cover the images behind the one before", "SELECT 'segment ' || segment_id FROM (
+        SELECT segment_id, first_image, last_image, lag(last_image, 1, 0) OVER (ORDER BY first_image) AS before FROM segment)
+        WHERE first_image != before + 1 OR last_image < first_image"),
+    ("segment_part", "of segments that are missing", "SELECT 'segment ' || segment_id || ', ' || first FROM segment_part p
+        WHERE NOT EXISTS (SELECT 1 FROM segment s WHERE s.segment_id = p.segment_id)"),
     ("config", "that no image has", "SELECT 'config ' || config_id FROM config c
         WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.config_id = c.config_id)"),
     ("label", "that no image has", "SELECT 'label ' || label_id FROM label l

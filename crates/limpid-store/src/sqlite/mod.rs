@@ -26,6 +26,9 @@ mod references;
 mod repositories;
 mod said;
 mod scores;
+mod segments;
+#[cfg(test)]
+mod segments_tests;
 mod texts;
 mod unused;
 mod update;
@@ -41,12 +44,16 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use self::open::Place;
 use self::readers::Readers;
+use self::segments::Snapshot;
+use crate::segment_plan::Sizes;
 use crate::store::{
     AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, ImageId, ImageRecord, Knowledge,
     LayerContents, LayerRecord, Lease, NewImage, NodeId, OccurrenceId, ScoreDay, ScoreUpdate, Store,
     StoredAffected, UpdateStats, VulnerabilityScore,
 };
-use crate::{Error, Fleet, ImageFilter, ImageSet, ImageSummary, OccurrenceSet, Result, SharedNode};
+use crate::{
+    Error, Fleet, ImageFilter, ImageSet, ImageSummary, OccurrenceSet, Result, SharedNode, segment_query,
+};
 
 /// A store in one SQLite file.
 #[derive(Debug)]
@@ -55,6 +62,7 @@ pub struct SqliteStore {
     /// For writing.
     connection: Mutex<Connection>,
     readers: Readers,
+    sizes: Sizes,
 }
 
 impl SqliteStore {
@@ -63,7 +71,7 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self> {
         let place = Place::of(path)?;
         let connection = Mutex::new(place.open()?);
-        Ok(Self { place, connection, readers: Readers::default() })
+        Ok(Self { place, connection, readers: Readers::default(), sizes: Sizes::default() })
     }
 
     /// The connection that writes, for one operation. A thread that panicked in the middle left its transaction rolled
@@ -288,15 +296,19 @@ impl Fleet for SqliteStore {
     }
 
     fn releases(&self, images: &ImageSet) -> Result<BTreeMap<String, u64>> {
-        self.with_reader(|connection| fleet::releases(connection, images))
+        self.reading(|connection| segment_query::releases(&mut Snapshot(connection), images))
     }
 
     fn holding(&self, occurrences: &[OccurrenceId]) -> Result<ImageSet> {
-        self.reading(|connection| fleet::holding(connection, occurrences))
+        self.reading(|connection| segment_query::holding(&mut Snapshot(connection), occurrences))
+    }
+
+    fn holding_at(&self, occurrences: &[OccurrenceId], revision: u64) -> Result<ImageSet> {
+        self.reading(|connection| fleet::holding_at(connection, occurrences, revision))
     }
 
     fn counts(&self, groups: &[Vec<OccurrenceId>], within: Option<&ImageSet>) -> Result<Vec<u64>> {
-        self.reading(|connection| fleet::counts(connection, groups, within))
+        self.reading(|connection| segment_query::counts(&mut Snapshot(connection), groups, within))
     }
 
     fn summaries(&self, images: &[ImageId]) -> Result<Vec<ImageSummary>> {
@@ -348,7 +360,11 @@ impl Fleet for SqliteStore {
         self.reading(|connection| fleet::images_at(connection, node, limit))
     }
 
+    fn needs_tending(&self) -> Result<bool> {
+        segments::is_due(self)
+    }
+
     fn tend(&self) -> Result<bool> {
-        Ok(false)
+        segments::tend(self)
     }
 }

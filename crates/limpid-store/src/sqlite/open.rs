@@ -93,11 +93,12 @@ impl Place {
         let connection = connection.map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         // synchronous=NORMAL in WAL mode: a crash of the process or the machine never damages the file; a power
-        // cut may lose the last transactions, which are all computed again.
+        // cut may lose the last transactions, which are all computed again. Rows go in no order of the file: nearly every
+        // page is written again and again, unless the log gathers 64 MB of what many transactions did, and keeps its file.
         connection
             .execute_batch(
                 "PRAGMA synchronous = NORMAL; PRAGMA temp_store = FILE; PRAGMA cache_size = -16384;
-                 PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;",
+                 PRAGMA wal_autocheckpoint = 16384; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;",
             )
             .map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(64);

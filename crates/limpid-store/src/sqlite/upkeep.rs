@@ -10,9 +10,6 @@ use crate::Result;
 use crate::store::ImageId;
 use crate::upkeep::{CheckReport, Collection, StoreStatus, Upkeep};
 
-/// Pages that the log may have before a collection empties it: 64 MB, which the file of the log keeps anyway.
-const LOG_PAGES: u32 = 16_384;
-
 impl Upkeep for SqliteStore {
     fn status(&self) -> Result<StoreStatus> {
         let mut status = self.reading(status)?;
@@ -37,9 +34,6 @@ impl Upkeep for SqliteStore {
 
     fn begin_collection<'a>(&'a self, unused_since: i64, now: i64) -> Result<Box<dyn Collection + 'a>> {
         let connection = self.place.connect()?;
-        // Rows go in no order of the file: nearly every page of it is written again and again, unless the log gathers
-        // what many transactions did.
-        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         Ok(Box::new(SqliteCollection::begin(connection, unused_since, now)))
     }
 
