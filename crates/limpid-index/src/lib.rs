@@ -1,7 +1,7 @@
 //! The flow: fetch, read once, extract, compose, match, store. The only crate that knows all of it.
 //!
 //! [`Indexer`] turns an image into its record, [`Updater`] keeps feeds fresh, [`report`](fn@report) answers
-//! for one image and [`affected`] for all of them. [`Worker`] indexes what the store's queue asks for.
+//! for one image and [`fleet`] for all of them. [`Worker`] indexes what the store's queue asks for.
 #![forbid(unsafe_code)]
 
 mod analyse;
@@ -11,7 +11,7 @@ mod collect;
 mod compose;
 mod error;
 mod events;
-mod fleet;
+pub mod fleet;
 mod follow;
 mod import;
 mod indexer;
@@ -40,7 +40,6 @@ pub use collect::collect;
 pub use compose::COMPOSER_VERSION;
 pub use error::Error;
 pub use events::{Assessment, Derived, EventImage, assessment, derive_events, event_images};
-pub use fleet::{AffectedAnswer, Pages, Scope, VerdictFilter, affected};
 pub use import::{ImageList, ListOptions, ListProblem, read_list, references};
 pub use indexer::Indexer;
 pub use kernels::Kernels;

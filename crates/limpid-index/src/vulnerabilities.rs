@@ -9,7 +9,7 @@ use limpid_store::{Knowledge, NEWEST, Store, VulnerabilityScore};
 use crate::Error;
 
 /// The feed of exploit prediction scores.
-const EPSS_FEED: &str = "epss";
+pub(crate) const EPSS_FEED: &str = "epss";
 /// Links that are kept of one vulnerability: some advisories list hundreds.
 const LINKS_MAX: usize = 100;
 
@@ -46,6 +46,15 @@ impl Vulnerabilities {
             word: &verdict.severity_word,
         };
         limpid_match::severity(own, &details(known)).0
+    }
+
+    /// The ids of those that are known to be exploited.
+    pub(crate) fn exploited(&self) -> impl Iterator<Item = String> + '_ {
+        let exploited = self
+            .by_id
+            .iter()
+            .filter(|(_, known)| known.iter().any(|knowledge| knowledge.details.exploited.is_some()));
+        exploited.map(|(id, _)| id.clone())
     }
 
     /// What is known of each, sorted by id.

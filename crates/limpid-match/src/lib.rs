@@ -168,6 +168,11 @@ pub fn rules_for(release: &str, kind: PackageType) -> Option<&'static dyn Rules>
     RULES.iter().copied().find(|rules| rules.distribution() == id && rules.package_type() == kind)
 }
 
+/// The order of versions of a kind of package, if there is one here.
+pub fn scheme(kind: PackageType) -> Option<Scheme> {
+    RULES.iter().find(|rules| rules.package_type() == kind).map(|rules| rules.scheme())
+}
+
 /// The sources whose code the source `source` may hold the signatures of, in one distribution or another.
 pub fn signed_sources(source: &str) -> BTreeSet<String> {
     RULES.iter().filter_map(|rules| rules.signed_source(source)).collect()

@@ -214,8 +214,6 @@ pub struct FleetStatus {
     pub fixable: u64,
     /// Vulnerabilities that some image has.
     pub vulnerabilities: u64,
-    /// Package versions in the contexts of the images.
-    pub occurrences: u64,
 }
 
 /// How many images have a release.

@@ -9,7 +9,7 @@ use limpid_model::Platform;
 use limpid_version::Scheme;
 
 use crate::as_of::AsOf;
-use crate::fleet_arguments::{AFFECTED_EXAMPLES, Affected};
+use crate::fleet_arguments::{AFFECTED_EXAMPLES, Affected, FLEET_EXAMPLES, Fleet};
 use crate::gate::Gate;
 use crate::registry_options::RegistryArguments;
 
@@ -101,6 +101,9 @@ pub(crate) enum Command {
     /// No image is looked at again: the answer comes from what the store knows of package versions.
     #[command(after_help = AFFECTED_EXAMPLES)]
     Affected(Affected),
+    /// Ask about all images in the store: the most widespread, who has a package, which layers, newer bases
+    #[command(subcommand, after_help = FLEET_EXAMPLES)]
+    Fleet(Fleet),
     /// Update feeds, or show their state
     #[command(subcommand)]
     Feeds(Feeds),

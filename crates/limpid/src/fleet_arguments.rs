@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use clap::Args;
-use limpid_index::{Scope, VerdictFilter};
-use limpid_model::{Severity, VerdictState};
+use clap::{Args, Subcommand, ValueEnum};
+use limpid_index::fleet::{Scope, VerdictFilter, VersionRange};
+use limpid_model::{PackageType, Severity, VerdictState};
 use limpid_store::{ImageFilter, Store};
 
-use crate::arguments::{MomentArguments, ReportFormat};
+use crate::arguments::{KernelArguments, MomentArguments, ReportFormat};
 use crate::as_of::Asked;
 use crate::error::Error;
 
@@ -113,4 +113,170 @@ pub(crate) struct Affected {
     pub(crate) verdicts: VerdictArguments,
     #[command(flatten)]
     pub(crate) page: PageArguments,
+}
+
+pub(crate) const FLEET_EXAMPLES: &str = "\
+Examples:
+  limpid fleet status                                      images by release and worst severity
+  limpid fleet vulnerabilities --kev                       the most widespread that are known to be exploited
+  limpid fleet vulnerabilities --severity high --state fixable --repository registry.example/team/
+  limpid fleet package openssl --version '>=3.0.0,<3.0.7'  who has it, in the ecosystem's own order of versions
+  limpid fleet layers --limit 20                           the layers and commands that introduce most
+  limpid fleet rebase registry.example/team/app:1.4        what a newer build of its base would fix
+  limpid fleet diff app:1.4 app:1.5                        what changed between two images
+
+Images are those in the store: name them as they were scanned, or by the digests of their manifests.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Fleet {
+    /// Show how many images have which release and which worst severity
+    Status(FleetStatus),
+    /// Show the most widespread vulnerabilities
+    Vulnerabilities(FleetVulnerabilities),
+    /// Show which images have a package
+    ///
+    /// NAME is that of a package or of the source that it was built from. Versions compare as the ecosystem's own tool
+    /// compares them: a source's where only the source has the name.
+    Package(FleetPackage),
+    /// Show which layers introduce most, in all images that share them
+    ///
+    /// Layers that do the same to the same packages are one, whatever their bytes; the layer and the command that are
+    /// shown are those of the first image that has it.
+    Layers(FleetLayers),
+    /// Show what moving an image to a newer known build of its base would fix
+    Rebase(FleetRebase),
+    /// Show what is different in a second image: packages and findings
+    Diff(FleetDiff),
+}
+
+/// Whether kernels count.
+#[derive(Debug, Args)]
+pub(crate) struct FleetKernelArguments {
+    /// Count what is found in kernels and their headers too, which a container does not run
+    #[arg(long)]
+    pub(crate) kernels: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetStatus {
+    #[command(flatten)]
+    pub(crate) kernels: FleetKernelArguments,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetVulnerabilities {
+    /// List at most N
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit(limpid_index::fleet::VULNERABILITIES_MAX))]
+    pub(crate) limit: u64,
+    /// Only those that are known to be exploited
+    #[arg(long)]
+    pub(crate) kev: bool,
+    /// Only those whose probability to be exploited within 30 days is at least this, of 1
+    #[arg(long, value_name = "P", value_parser = probability)]
+    pub(crate) epss: Option<u32>,
+    #[command(flatten)]
+    pub(crate) kernels: FleetKernelArguments,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArguments,
+    #[command(flatten)]
+    pub(crate) verdicts: VerdictArguments,
+}
+
+fn limit(max: usize) -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=max as u64)
+}
+
+/// A probability in hundred-thousandths.
+fn probability(text: &str) -> Result<u32, String> {
+    let value: f64 = text.parse().map_err(|_| "write a number from 0 to 1".to_owned())?;
+    if !(0.0..=1.0).contains(&value) {
+        return Err("write a number from 0 to 1".to_owned());
+    }
+    Ok((value * 100_000.0).round() as u32)
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetPackage {
+    /// The package's name, or its source's
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Only these versions: terms with <, <=, =, >= or >, separated by commas
+    #[arg(long, value_name = "RANGE")]
+    pub(crate) version: Option<VersionRange>,
+    /// Only packages of this kind, by purl's name: deb, rpm, apk …
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<PackageType>,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArguments,
+    #[command(flatten)]
+    pub(crate) page: PageArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RankChoice {
+    /// Vulnerabilities of packages that they introduced
+    Vulnerabilities,
+    /// Packages that they brought or changed
+    Packages,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetLayers {
+    /// What they are ranked by, counted once for each image
+    #[arg(long, value_enum, default_value_t = RankChoice::Vulnerabilities)]
+    pub(crate) by: RankChoice,
+    /// List at most N
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = limit(limpid_index::fleet::LAYERS_MAX))]
+    pub(crate) limit: u64,
+    #[command(flatten)]
+    pub(crate) kernels: FleetKernelArguments,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArguments,
+    #[command(flatten)]
+    pub(crate) verdicts: VerdictArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetRebase {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) moment: MomentArguments,
+    #[command(flatten)]
+    pub(crate) kernel: KernelArguments,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FleetDiff {
+    /// The first image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) before: String,
+    /// The second image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) after: String,
+    #[command(flatten)]
+    pub(crate) moment: MomentArguments,
+    #[command(flatten)]
+    pub(crate) kernel: KernelArguments,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
 }

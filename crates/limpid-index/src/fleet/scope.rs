@@ -70,6 +70,11 @@ impl Population {
         Ok(Self { images, silent, basis })
     }
 
+    /// Whether a feed speaks for one of the images' releases.
+    pub(crate) fn speaks_for(&self, release: &str) -> bool {
+        !self.silent.contains(release)
+    }
+
     /// What an answer rests on that found these images: whatever is found is an answer, so an image of a release that
     /// nobody speaks for counts as answered if something in it is affected.
     pub(crate) fn basis(&self, store: &dyn Store, found: &ImageSet) -> Result<Basis, Error> {

@@ -1,11 +1,25 @@
 //! Answers about all images at once, one file each.
 
 mod affected;
+mod difference;
+mod layers;
+mod package;
+mod rebase;
+mod status;
+mod vulnerabilities;
 
 pub use affected::{
     affected_image_json, affected_image_table, affected_json_begin, affected_json_end, affected_summary_json,
     affected_table_end,
 };
+pub use difference::{difference_json, difference_table};
+pub use layers::{fleet_layers_json, fleet_layers_table};
+pub use package::{
+    holder_json, holder_table, holders_json_begin, holders_json_end, holders_summary_json, holders_table_end,
+};
+pub use rebase::{rebase_json, rebase_table};
+pub use status::{fleet_status_json, fleet_status_table};
+pub use vulnerabilities::{widespread_json, widespread_table};
 
 use limpid_model::{Basis, FleetImage, FleetLayer};
 use serde_json::{Value, json};

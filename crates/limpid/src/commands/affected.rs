@@ -11,7 +11,7 @@ pub(crate) fn run(global: &Global, command: &Affected) -> Result<Exit, Error> {
     let asked = command.scope.asked(store)?;
     let (scope, filter) = (command.scope.scope(&asked), command.verdicts.filter());
     let after = command.page.after.as_deref();
-    let mut answer = limpid_index::affected(store, &command.id, &scope, &filter, after)?;
+    let mut answer = limpid_index::fleet::affected(store, &command.id, &scope, &filter, after)?;
     if command.page.count {
         print(&match command.format {
             ReportFormat::Table => limpid_report::affected_table_end(&answer.head, None, false, style()),

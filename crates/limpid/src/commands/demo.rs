@@ -4,7 +4,8 @@ use crate::arguments::{Global, ImageArguments};
 use crate::error::{Error, Exit};
 use crate::registry_options::RegistryArguments;
 use crate::session::{Session, print, style};
-use limpid_index::{Moment, Scope, VerdictFilter};
+use limpid_index::Moment;
+use limpid_index::fleet::{Scope, VerdictFilter};
 use limpid_store::{ImageFilter, NEWEST, SqliteStore};
 
 /// The example images, as `examples/images` has them.
@@ -39,7 +40,8 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Error> {
     print(&format!("$ limpid affected {GHOST}\n"))?;
     let moment = Moment { revision: NEWEST, today: "", as_of: "" };
     let scope = Scope { moment, filter: ImageFilter::default() };
-    let mut answer = limpid_index::affected(&session.store, GHOST, &scope, &VerdictFilter::default(), None)?;
+    let mut answer =
+        limpid_index::fleet::affected(&session.store, GHOST, &scope, &VerdictFilter::default(), None)?;
     for mut affected in answer.take(&session.store, IMAGES.len())? {
         for name in &mut affected.image.references {
             let file = name.rsplit('/').next().unwrap_or(name);

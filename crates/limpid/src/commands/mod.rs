@@ -7,6 +7,7 @@ mod explain;
 mod feed_changes;
 mod feed_status;
 mod feeds;
+mod fleet;
 mod layers;
 mod owner;
 mod packages;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         Command::Explain(command) => explain::run(global, command),
         Command::Owner(command) => owner::run(global, command),
         Command::Affected(command) => affected::run(global, command),
+        Command::Fleet(command) => fleet::run(global, command),
         Command::Feeds(command) => feeds::run(global, command),
         Command::Store(command) => store::run(global, command),
         Command::Version(command) => version::run(command),
