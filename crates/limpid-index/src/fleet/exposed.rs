@@ -15,8 +15,8 @@ use crate::verdicts::verdicts;
 
 /// Occurrences that are judged and listed at a time.
 const BATCH: usize = 10_000;
-/// The feed of what repositories serve: contexts are judged by it.
-const REPOSITORIES_FEED: &str = "redhat-repository-cpes";
+/// Vulnerabilities that the store is asked about at a time.
+const VULNERABILITIES_MAX: usize = 500;
 
 /// What affects what.
 #[derive(Debug)]
@@ -123,35 +123,28 @@ fn unlisted(store: &dyn Store) -> impl Iterator<Item = Result<Page, Error>> + '_
 
 /// The occurrences of which something else may have been said at a revision than is now.
 fn touched(store: &dyn Store, at: u64) -> Result<Occurrences, Error> {
-    let mut named: BTreeSet<(String, String)> = BTreeSet::new();
-    let mut details = BTreeSet::new();
     let now = store.revision()?;
-    store.changes(at, now, &mut |change| {
+    let mut vulnerabilities: BTreeSet<String> = BTreeSet::new();
+    for touch in store.touched(at, now)? {
         // What feeds say of vulnerabilities themselves changes no verdict.
-        let enriches = limpid_feeds::feed_named(&change.key.feed).is_some_and(|feed| feed.enriches());
-        if change.details.is_some() && !enriches {
-            details.insert(change.advisory.clone());
+        if !limpid_feeds::feed_named(&touch.key.feed).is_some_and(|feed| feed.enriches()) {
+            vulnerabilities.insert(touch.vulnerability);
         }
-        let said = change.affected.into_iter().flat_map(|(before, after)| [before, after]).flatten();
-        named.extend(said.map(|affected| (affected.package, affected.release)));
-        Ok(())
-    })?;
-    // The severity of an advisory as a whole, or that it is withdrawn, is a matter of all that it names.
-    for id in details {
-        for at in [at, NEWEST] {
-            let records = store.advisories(&id, at)?.into_iter();
-            let affected = records.flat_map(|record| record.advisory.affected);
-            named.extend(affected.map(|affected| (affected.package, affected.release)));
-        }
+    }
+    let ids: Vec<&str> = vulnerabilities.iter().map(String::as_str).collect();
+    let mut named: BTreeSet<(String, String)> = BTreeSet::new();
+    for batch in ids.chunks(VULNERABILITIES_MAX) {
+        named.extend(store.named(batch, at, now)?.into_iter().flatten());
     }
     let pairs = named.iter().map(|(package, release)| (package.as_str(), release.as_str())).collect();
     let mut touched = candidates(store, &pairs)?;
-    let is_repositories =
-        |state: &limpid_store::FeedState| state.key.feed == REPOSITORIES_FEED && state.revision > at;
-    if store.feeds()?.iter().any(is_repositories) {
+    let repositories = store.repositories_changed(at, now)?;
+    if !repositories.is_empty() {
         for source in store.source_names()? {
             let named = store.occurrences_named(&source)?.into_iter();
-            touched.extend(named.filter(|(_, occurrence)| !occurrence.context.repositories.is_empty()));
+            touched.extend(named.filter(|(_, occurrence)| {
+                occurrence.context.repositories.iter().any(|repository| repositories.contains(repository))
+            }));
         }
     }
     Ok(touched)
