@@ -40,7 +40,7 @@ pub use collect::collect;
 pub use compose::COMPOSER_VERSION;
 pub use error::Error;
 pub use events::{Assessment, Derived, EventImage, assessment, derive_events, event_images};
-pub use import::{ImageList, ListOptions, ListProblem, read_list, references};
+pub use import::{ImageList, ListOptions, ListProblem, read_list, read_reference_list, references};
 pub use indexer::Indexer;
 pub use kernels::Kernels;
 pub use lease::{Process, ProcessState};

@@ -11,6 +11,7 @@ use limpid_version::Scheme;
 use crate::as_of::AsOf;
 use crate::fleet_arguments::{AFFECTED_EXAMPLES, Affected, FLEET_EXAMPLES, Fleet};
 use crate::gate::Gate;
+use crate::queue_arguments::{QueueCommand, Serve};
 use crate::registry_options::RegistryArguments;
 
 const REFERENCES: &str = "\
@@ -107,6 +108,11 @@ pub(crate) enum Command {
     /// Update feeds, or show their state
     #[command(subcommand)]
     Feeds(Feeds),
+    /// Images that workers are to index: adding them, lists of Clair's and Harbor's, how far it is
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Stay and work: `--role worker` indexes what the queue names
+    Serve(Serve),
     /// Look after the store: what it holds, whether it is sound, forgetting images, backups
     #[command(subcommand)]
     Store(StoreCommand),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::path::Path;
 
 use limpid_image::Reference;
 use limpid_index::Kernels;
@@ -94,25 +95,26 @@ pub(crate) fn run(session: &Session<'_>, plan: &Plan<'_>, output: &dyn Output) -
 fn references(images: &ImagesArguments) -> Result<Vec<String>, Error> {
     let mut references = images.references.clone();
     let Some(path) = &images.from_file else { return Ok(references) };
+    let text = read_bounded(path, LIST_BYTES_MAX)?;
+    references.extend(limpid_index::references(&text).map(|(_, reference)| reference.to_owned()));
+    Ok(references)
+}
+
+/// The text of a file, or of standard input if it is `-`.
+pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, Error> {
     let mut text = String::new();
     let reader = match path.as_os_str() == "-" {
         true => Ok(Box::new(std::io::stdin().lock()) as Box<dyn std::io::Read>),
         false => std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn std::io::Read>),
     };
-    reader.and_then(|reader| reader.take(LIST_BYTES_MAX + 1).read_to_string(&mut text)).map_err(
-        |source| Error::Io { what: format!("the list {} cannot be read", path.display()), source },
-    )?;
-    if text.len() as u64 > LIST_BYTES_MAX {
-        let message = format!("the list {} is larger than {LIST_BYTES_MAX} bytes", path.display());
+    reader.and_then(|reader| reader.take(bytes_max + 1).read_to_string(&mut text)).map_err(|source| {
+        Error::Io { what: format!("the list {} cannot be read", path.display()), source }
+    })?;
+    if text.len() as u64 > bytes_max {
+        let message = format!("the list {} is larger than {bytes_max} bytes", path.display());
         return Err(Error::Usage { message });
     }
-    // A reference has no spaces, so a comment may also follow one.
-    let lines = text.lines().map(|line| match line.trim_start().starts_with('#') {
-        true => "",
-        false => line.split_once(" #").map_or(line, |(before, _)| before).trim(),
-    });
-    references.extend(lines.filter(|line| !line.is_empty()).map(str::to_owned));
-    Ok(references)
+    Ok(text)
 }
 
 type Outcomes = Vec<Result<ImageRecord, Error>>;

@@ -14,6 +14,7 @@ mod images;
 mod interrupt;
 mod process;
 mod progress;
+mod queue_arguments;
 mod registry_options;
 mod session;
 mod updating;

@@ -81,6 +81,16 @@ impl RegistryArguments {
         Err(Error::Usage { message })
     }
 
+    /// Refuses a password where nobody knows yet which registries are asked.
+    pub(crate) fn refuse_for_many(&self) -> Result<(), Error> {
+        if self.username.is_none() && self.registry_token.is_none() {
+            return Ok(());
+        }
+        let message = "--username and --registry-token are for one registry, and a worker reads from any; log in to \
+                       each with docker or podman, or use --authfile";
+        Err(Error::Usage { message: message.to_owned() })
+    }
+
     /// The options. Reads standard input if the password is there, so it is asked once.
     pub(crate) fn options(&self, offline: bool) -> Result<RegistryOptions, Error> {
         let password = match (&self.registry_password, self.password_stdin) {

@@ -39,6 +39,12 @@ impl<'a> Session<'a> {
         Ok(Self { global, store, clock: SystemClock, process: ThisProcess::new(), progress })
     }
 
+    /// The same without progress, for a process that writes a log.
+    pub(crate) fn without_progress(mut self) -> Self {
+        self.progress = Box::new(Quiet);
+        self
+    }
+
     /// Brings the image into the store.
     pub(crate) fn index(&self, image: &ImageArguments) -> Result<ImageRecord, Error> {
         let reference: Reference = image.reference.parse()?;

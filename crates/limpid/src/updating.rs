@@ -46,6 +46,27 @@ impl Session<'_> {
         self.update_all(&selection, FEED_AGE_SECONDS_MAX, &mut |_| ())
     }
 
+    /// Updates what the fleet's images need, if it is old. `tell` is told of every document.
+    pub(crate) fn update_for_fleet(
+        &self,
+        age_seconds_max: i64,
+        tell: &mut dyn FnMut(&Updated),
+    ) -> Result<(), Error> {
+        let contexts = self.store.contexts()?.into_iter();
+        let releases: BTreeSet<String> =
+            contexts.map(|context| context.release).filter(|release| !release.is_empty()).collect();
+        if self.global.offline || releases.is_empty() {
+            return Ok(());
+        }
+        let selection =
+            Selection { releases, small_enrichment: !self.global.no_enrich, ..Selection::default() };
+        let fetcher = Fetcher::new(self.fetch_options()?);
+        // At least a second: 0 means that somebody asked.
+        let updater = self.updater(&fetcher, age_seconds_max.max(1));
+        updater.update(&selection)?.iter().for_each(tell);
+        Ok(())
+    }
+
     /// Why data could not be had, by release, or by feed for one that was asked for by name. `tell` is told of every
     /// document.
     fn update_all(

@@ -101,19 +101,18 @@ const FORMATS: [Format; 3] = [clair::FORMAT, harbor_scan::FORMAT, harbor_artifac
 
 /// Reads a list.
 pub fn read_list(text: &str, options: &ListOptions) -> ImageList {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { text, options, list: ImageList::default(), entries: 0, line: 1, counted: 0 };
-    match text.trim_start().starts_with(['{', '[', '"']) {
+    let mut reader = Reader::new(text, options);
+    match reader.text.trim_start().starts_with(['{', '[', '"']) {
         true => reader.json(),
-        false => {
-            for (line, reference) in references(text) {
-                let work = references::work(reference, options).map(|work| Entry::Work(vec![work]));
-                if !reader.takes(line, work) {
-                    break;
-                }
-            }
-        }
+        false => reader.references(),
     }
+    reader.list
+}
+
+/// Reads a list of references, one a line, whatever they look like.
+pub fn read_reference_list(text: &str, options: &ListOptions) -> ImageList {
+    let mut reader = Reader::new(text, options);
+    reader.references();
     reader.list
 }
 
@@ -127,7 +126,21 @@ struct Reader<'a> {
     counted: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, options: &'a ListOptions) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self { text, options, list: ImageList::default(), entries: 0, line: 1, counted: 0 }
+    }
+
+    fn references(&mut self) {
+        for (line, reference) in references(self.text) {
+            let work = references::work(reference, self.options).map(|work| Entry::Work(vec![work]));
+            if !self.takes(line, work) {
+                break;
+            }
+        }
+    }
+
     /// Takes in an entry; whether there may be another.
     fn takes(&mut self, line: usize, entry: Result<Entry, String>) -> bool {
         self.entries += 1;

@@ -11,7 +11,10 @@ mod fleet;
 mod layers;
 mod owner;
 mod packages;
+mod queue;
+mod queue_list;
 mod scan;
+mod serve;
 mod store;
 mod store_status;
 mod version;
@@ -31,6 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         Command::Affected(command) => affected::run(global, command),
         Command::Fleet(command) => fleet::run(global, command),
         Command::Feeds(command) => feeds::run(global, command),
+        Command::Queue(command) => queue::run(global, command),
+        Command::Serve(command) => serve::run(global, command),
         Command::Store(command) => store::run(global, command),
         Command::Version(command) => version::run(command),
         Command::Coverage => coverage::run(),
