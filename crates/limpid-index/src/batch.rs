@@ -111,9 +111,10 @@ struct State {
     /// Somebody asks for more references; there were none just now.
     asking: bool,
     dry: bool,
-    /// Threads that are at a job, and how many of them open an image.
+    /// Threads that are at a job, and how many of them open or compose an image.
     busy: usize,
     opening: usize,
+    composing: usize,
     images: BTreeMap<usize, OpenImage>,
     images_seen: usize,
     /// Layers that nobody reads yet, the largest first.
@@ -277,9 +278,10 @@ impl State {
         }
         if let Some(open) = self.ready.pop_front().and_then(|number| self.images.remove(&number)) {
             self.records_held -= open.records.len();
+            self.composing += 1;
             return Some(Job::Compose(open));
         }
-        let room = open_max.saturating_sub(self.images.len() + self.opening);
+        let room = open_max.saturating_sub(self.images.len() + self.opening + self.composing);
         if room > 0 {
             if let Some((position, reference)) = self.references.pop_front() {
                 self.opening += 1;
@@ -345,6 +347,7 @@ impl State {
     /// How many there were.
     fn image_is_stored(&mut self, place: (usize, usize), result: Result<ImageRecord, Error>) -> u64 {
         self.stored += 1;
+        self.composing -= 1;
         self.image_ends(place, result);
         self.stored
     }

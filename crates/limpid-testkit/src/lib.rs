@@ -5,6 +5,7 @@
 
 mod data;
 mod engine;
+mod fleet;
 mod image;
 mod layer;
 mod registry;
@@ -12,6 +13,7 @@ mod rpm;
 
 pub use data::{corpus, feeds_mirror, require_or_skip, shared};
 pub use engine::{EngineAnswer, FakeEngine, Framing};
+pub use fleet::SmallFleet;
 pub use image::{Encoding, Export, ImageBuilder};
 pub use layer::{Layer, dpkg_status};
 pub use registry::{Answer, Content, CuttingProxy, Request, Server};

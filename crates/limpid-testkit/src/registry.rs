@@ -207,7 +207,9 @@ impl Content {
         if path.is_empty() {
             return Answer::new(200, "{}");
         }
-        let Some((media_type, bytes)) = self.objects.get(path) else {
+        // A blob may be kept for all repositories at once.
+        let blob = path.find("/blobs/").map_or(path, |at| &path[at + 1..]);
+        let Some((media_type, bytes)) = self.objects.get(path).or_else(|| self.objects.get(blob)) else {
             return Answer::new(
                 404,
                 r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#,

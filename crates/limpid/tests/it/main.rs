@@ -17,6 +17,7 @@ mod known;
 mod many;
 mod owner;
 mod packages;
+mod queue;
 mod redhat;
 mod references;
 mod registry;
