@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("limpid-match", &["limpid-model", "limpid-version"]),
     ("limpid-store", &["limpid-model"]),
     ("limpid-report", &["limpid-model"]),
+    ("limpid-notify", &["limpid-index", "limpid-model", "limpid-store"]),
     (
         "limpid-index",
         &["limpid-extract", "limpid-feeds", "limpid-image", "limpid-match", "limpid-model", "limpid-store"],
@@ -29,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "limpid-index",
             "limpid-match",
             "limpid-model",
+            "limpid-notify",
             "limpid-report",
             "limpid-store",
             "limpid-version",

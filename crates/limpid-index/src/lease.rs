@@ -48,6 +48,24 @@ pub enum ProcessState {
     Unknown,
 }
 
+/// What `work` gives, done under a lease on `task`; `None`, and no waiting, if another has it.
+pub fn exclusively<T>(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    process: &dyn Process,
+    task: &str,
+    work: impl FnOnce() -> T,
+) -> Result<Option<T>, Error> {
+    let leases = Leases { store, clock, process };
+    let owner = leases.owner();
+    if leases.take(task, &owner)?.is_some() {
+        return Ok(None);
+    }
+    let result = leases.renewing(task, &owner, work);
+    store.release(task, &owner).map_err(Error::from)?;
+    Ok(Some(result))
+}
+
 /// Takes leases for one process.
 #[derive(Clone, Copy)]
 pub(crate) struct Leases<'a> {
@@ -89,21 +107,6 @@ impl Leases<'_> {
             Ok(None) => self.renewing(task, &owner, work),
             Err(error) => Err(error),
         };
-        self.store.release(task, &owner).map_err(Error::from)?;
-        result
-    }
-
-    /// Does `work` under a lease on `task`, if nobody else has it.
-    pub(crate) fn if_free<E: From<Error>>(
-        &self,
-        task: &str,
-        work: impl FnOnce() -> Result<(), E>,
-    ) -> Result<(), E> {
-        let owner = self.owner();
-        if self.take(task, &owner)?.is_some() {
-            return Ok(());
-        }
-        let result = self.renewing(task, &owner, work);
         self.store.release(task, &owner).map_err(Error::from)?;
         result
     }

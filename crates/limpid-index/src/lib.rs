@@ -43,7 +43,7 @@ pub use events::{Assessment, Derived, EventImage, assessment, derive_events, eve
 pub use import::{ImageList, ListOptions, ListProblem, read_list, read_reference_list, references};
 pub use indexer::Indexer;
 pub use kernels::Kernels;
-pub use lease::{Process, ProcessState};
+pub use lease::{Process, ProcessState, exclusively};
 pub use ownership::{FilePackage, Ownership, PathOwner, ownership};
 pub use places::{Place, places};
 pub use progress::{Clock, Progress, Quiet};

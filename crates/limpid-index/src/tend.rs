@@ -2,7 +2,7 @@
 
 use limpid_store::Store;
 
-use crate::lease::Leases;
+use crate::lease::exclusively;
 use crate::{Clock, Error, Process};
 
 /// The task, for its lease. Two would build the same segments, and the later one for nothing.
@@ -13,9 +13,9 @@ pub(crate) fn tend(store: &dyn Store, clock: &dyn Clock, process: &dyn Process) 
     if !store.needs_tending()? {
         return Ok(());
     }
-    let leases = Leases { store, clock, process };
-    leases.if_free(TASK, || {
+    let tended: Option<Result<(), Error>> = exclusively(store, clock, process, TASK, || {
         while store.tend()? {}
         Ok(())
-    })
+    })?;
+    tended.unwrap_or(Ok(()))
 }

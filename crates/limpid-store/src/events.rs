@@ -269,7 +269,7 @@ pub struct Event {
 pub struct Processed {
     /// The revision that is processed.
     pub revision: u64,
-    /// The version of the rules that verdicts of it were last compared by.
+    /// The version of the rules that verdicts of it were last compared by; 0 for none yet.
     pub rules_version: u32,
     /// The step that is under way, if there is one.
     pub step: Option<Step>,
@@ -321,14 +321,13 @@ pub struct Touched {
 
 /// Events: storing, reading, and what deriving them asks for.
 pub trait Events {
-    /// How far events were derived; `None` if never.
-    fn processed(&self) -> Result<Option<Processed>>;
+    /// How far events were derived: to revision 0, by rules of version 0, if never.
+    fn processed(&self) -> Result<Processed>;
     /// Stores events and how far they bring processing, all at once, if it stands where `from` says; whether it did.
-    /// Without a `from` it begins. Where `to` has other rules than `from` and no step, the verdicts of the former rules
-    /// are dropped.
+    /// Where `to` has other rules than `from` and no step, the verdicts of the former rules are dropped.
     fn put_events(
         &self,
-        from: Option<&Processed>,
+        from: &Processed,
         to: &Processed,
         events: &[VulnerabilityChange],
         now: i64,

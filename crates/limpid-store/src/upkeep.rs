@@ -96,6 +96,8 @@ pub struct Freed {
     pub verdicts: u64,
     /// Strings.
     pub texts: u64,
+    /// Events that were too old.
+    pub events: u64,
     /// Layers and nodes that nothing uses, but not for long enough.
     pub waiting: u64,
 }

@@ -9,8 +9,9 @@ use limpid_model::{
     Severity, Verdict, VerdictState,
 };
 use limpid_store::{
-    Error, FeedKey, FeedOutcome, Fleet as _, Freed, ImageId, ImageRecord, LayerRecord, Lease, NewImage,
-    NewJob, NodeId, OccurrenceId, OccurrenceSet, Queue as _, SqliteStore, Store, StoreStatus, Taking, Upkeep,
+    Error, EventKind, Events as _, FeedKey, FeedOutcome, Fleet as _, Freed, ImageId, ImageRecord,
+    LayerRecord, Lease, NewImage, NewJob, NodeId, OccurrenceId, OccurrenceSet, Processed, Queue as _,
+    SqliteStore, Store, StoreStatus, Taking, Upkeep, VulnerabilityChange,
 };
 
 const NOW: i64 = 1_700_000_000;
@@ -302,6 +303,7 @@ fn a_forgotten_image_frees_exactly_what_only_it_used() {
             contexts: 1,
             verdicts: 3,
             texts: 2,
+            events: 0,
             waiting: 0
         }
     );
@@ -503,6 +505,23 @@ fn damage(path: &Path, sql: &str) {
     rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
+/// An event on a vulnerability.
+fn an_event(store: &SqliteStore) {
+    let change = VulnerabilityChange {
+        kind: EventKind::New,
+        vulnerability: "CVE-1".to_owned(),
+        from_revision: 1,
+        revision: 2,
+        is_kernel: false,
+        last_image: ImageId(1),
+        images: 1,
+        packages: Vec::new(),
+    };
+    let from = store.processed().unwrap();
+    let to = Processed { revision: 2, rules_version: 1, step: None };
+    assert!(store.put_events(&from, &to, &[change], NOW).unwrap());
+}
+
 /// What is planted, and the table and words that must tell of it.
 const DAMAGE: &[(&str, &str, &str)] = &[
     ("DELETE FROM node WHERE node_id = (SELECT min(node_id) FROM node)", "node", "parent is missing"),
@@ -627,6 +646,14 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ),
     ("INSERT INTO score VALUES (99, 1, 1, 1)", "score", "of documents"),
     ("INSERT INTO score VALUES (1, 1, 100001, 1)", "score", "no probability"),
+    ("UPDATE event SET image_id = NULL", "event", "about nothing"),
+    ("UPDATE event SET body = x'ff' WHERE body IS NOT NULL", "event", "cannot be read"),
+    ("UPDATE event SET revision = 99", "event", "of revisions"),
+    ("UPDATE event_state SET revision = 99", "event_state", "ahead"),
+    ("INSERT INTO former_verdict VALUES (999, 1, 1, x'00')", "former_verdict", "of packages"),
+    ("INSERT INTO channel VALUES ('c', '', 99, 0, 0, 0, 0, '')", "channel", "ahead"),
+    ("INSERT INTO dead_letter VALUES ('c', 1, 1, 1, '', 0)", "dead_letter", "of channels"),
+    ("INSERT INTO dead_letter VALUES ('c', 99, 1, 1, '', 0)", "dead_letter", "of events"),
     ("UPDATE lease SET owner = ''", "lease", "without"),
     ("UPDATE lease SET expires_at = 9000000000", "lease", "longer"),
     ("DELETE FROM worker", "job", "without a worker"),
@@ -664,6 +691,7 @@ fn every_damage_is_found() {
     copies(&store, 1030);
     assert!(store.tend().unwrap() && !store.tend().unwrap());
     assert!(store.forget(first, NOW).unwrap());
+    an_event(&store);
     sound(&store);
     let invariants = store.check(NOW).unwrap().invariants;
     let mut found = std::collections::BTreeSet::new();

@@ -9,6 +9,7 @@ use limpid_model::Platform;
 use limpid_version::Scheme;
 
 use crate::as_of::AsOf;
+use crate::event_arguments::Events;
 use crate::fleet_arguments::{AFFECTED_EXAMPLES, Affected, FLEET_EXAMPLES, Fleet};
 use crate::gate::Gate;
 use crate::queue_arguments::{QueueCommand, Serve};
@@ -108,6 +109,9 @@ pub(crate) enum Command {
     /// Update feeds, or show their state
     #[command(subcommand)]
     Feeds(Feeds),
+    /// Tell what became of images and vulnerabilities, and deliver it: webhook, file, standard output
+    #[command(subcommand)]
+    Events(Events),
     /// Images that workers are to index: adding them, lists of Clair's and Harbor's, how far it is
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -359,6 +363,9 @@ pub(crate) enum StoreCommand {
         /// First forget the images that nobody asked for in the last N days
         #[arg(long, value_name = "N")]
         keep_days: Option<u32>,
+        /// Drop events that are older than N days, once every channel has delivered them or given them up
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        keep_events_days: u32,
         /// Free only what was unused for so long; with 0, others may have to do again what they have in hand
         #[arg(long, value_name = "SECONDS", default_value_t = 900)]
         grace: u32,

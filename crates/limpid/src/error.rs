@@ -66,6 +66,15 @@ pub(crate) enum Error {
     Io { what: String, source: std::io::Error },
 }
 
+impl From<limpid_notify::Error> for Error {
+    fn from(error: limpid_notify::Error) -> Self {
+        match error {
+            limpid_notify::Error::Store(error) => Self::Store(error),
+            limpid_notify::Error::Index(error) => Self::Index(error),
+        }
+    }
+}
+
 impl Error {
     pub(crate) fn io(what: &str) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.to_owned();

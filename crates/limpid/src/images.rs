@@ -88,6 +88,9 @@ pub(crate) fn run(session: &Session<'_>, plan: &Plan<'_>, output: &dyn Output) -
     if in_one_document {
         print(&documents.end(&failed))?;
     }
+    if plan.update && plan.as_of.is_none() {
+        session.derive_events();
+    }
     Ok(exit)
 }
 

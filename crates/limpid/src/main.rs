@@ -8,6 +8,7 @@ mod clock;
 mod commands;
 mod engines;
 mod error;
+mod event_arguments;
 mod fleet_arguments;
 mod gate;
 mod images;

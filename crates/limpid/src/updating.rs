@@ -30,6 +30,19 @@ impl Session<'_> {
         Ok((became, failed.into_values().next().map_or(Ok(()), |reason| Err(Error::Feeds(reason)))))
     }
 
+    /// Derives events of what feeds changed. Whoever asks for a report gets it whatever comes of this.
+    pub(crate) fn derive_events(&self) {
+        match limpid_index::derive_events(&self.store, &self.clock, self.process()) {
+            Ok(derived) if !derived.events.is_empty() => {
+                let told: Vec<String> =
+                    derived.events.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+                self.note(&format!("events: {}", told.join(", ")));
+            }
+            Ok(_) => {}
+            Err(error) => self.warn(&format!("events could not be derived, and wait: {error}")),
+        }
+    }
+
     /// Updates what a report on a release needs, if it is old.
     pub(crate) fn update_for_report(&self, release: &str) -> Result<(), Error> {
         let failed = self.update_for_scan(BTreeSet::from([release.to_owned()]))?;

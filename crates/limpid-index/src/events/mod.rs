@@ -20,6 +20,8 @@
 
 mod answers;
 mod compare;
+#[cfg(test)]
+mod tests;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,17 +55,17 @@ pub struct Derived {
     pub events: BTreeMap<EventKind, u64>,
 }
 
-/// Derives the events of all that feeds changed since the last time, one process at a time. The first time is a beginning:
-/// what is known then is no news.
+/// Derives the events of all that feeds changed since the last time, one process at a time.
 pub fn derive_events(store: &dyn Store, clock: &dyn Clock, process: &dyn Process) -> Result<Derived, Error> {
     let leases = Leases { store, clock, process };
     let known = |_| {
         let newest = store.revision()?;
-        let state = store.processed()?.filter(|state| *state == done(newest));
-        Ok(state.map(|_| Derived { revision: newest, ..Derived::default() }))
+        let is_done = store.processed()? == done(newest);
+        Ok(is_done.then(|| Derived { revision: newest, ..Derived::default() }))
     };
     leases.once(TASK, &known, || {
-        let mut derivation = Derivation { store, clock, derived: Derived::default() };
+        let differences_max = DIFFERENCES_MAX;
+        let mut derivation = Derivation { store, clock, differences_max, derived: Derived::default() };
         while derivation.advance()? {}
         Ok(derivation.derived)
     })
@@ -94,6 +96,7 @@ struct Plan {
 struct Derivation<'a> {
     store: &'a dyn Store,
     clock: &'a dyn Clock,
+    differences_max: usize,
     derived: Derived,
 }
 
@@ -101,18 +104,20 @@ impl Derivation<'_> {
     /// Does one part of the work; whether there may be more.
     fn advance(&mut self) -> Result<bool, Error> {
         let newest = self.store.revision()?;
-        let Some(state) = self.store.processed()? else {
-            self.store.put_events(None, &done(newest), &[], self.clock.now())?;
-            return Ok(true);
-        };
+        let state = self.store.processed()?;
         self.derived.revision = state.revision;
         if state == done(newest) {
             return Ok(false);
         }
+        if state.rules_version == 0 {
+            // Nothing was judged by other rules.
+            self.store.put_events(&state, &done(state.revision), &[], self.clock.now())?;
+            return Ok(true);
+        }
         let revisions = self.store.revisions(state.revision, newest)?;
         let passed = baseline(&revisions);
         if let (None, RULES_VERSION, Some(revision)) = (&state.step, state.rules_version, passed) {
-            self.store.put_events(Some(&state), &done(revision), &[], self.clock.now())?;
+            self.store.put_events(&state, &done(revision), &[], self.clock.now())?;
             return Ok(true);
         }
         let plan = match plan(&state, &revisions) {
@@ -136,7 +141,7 @@ impl Derivation<'_> {
         let mut last = None;
         let mut judged_anew = BTreeSet::new();
         for (source, unit) in units.after(after) {
-            if comparison.differences() >= DIFFERENCES_MAX {
+            if comparison.differences() >= self.differences_max {
                 break;
             }
             let occurrences = occurrences_of(self.store, source, unit)?;
@@ -157,7 +162,7 @@ impl Derivation<'_> {
             let step = Step { revision: plan.until, after: source.to_owned() };
             to = Processed { step: Some(step), ..state.clone() };
         }
-        if self.store.put_events(Some(state), &to, &events, self.clock.now())? {
+        if self.store.put_events(state, &to, &events, self.clock.now())? {
             for event in &events {
                 *self.derived.events.entry(event.kind).or_default() += 1;
             }
@@ -205,47 +210,4 @@ fn plan(state: &Processed, revisions: &[Revision]) -> Option<Plan> {
         .iter()
         .take_while(|revision| !is_baseline(revision) && !is_parser(revision) && revision.revision <= until);
     step.last().map(|last| plan(Reason::Feeds, last))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use limpid_store::FeedKey;
-
-    use super::*;
-
-    fn revision(revision: u64, feed: &str, origin: RevisionOrigin) -> Revision {
-        let key = FeedKey { feed: feed.to_owned(), document: "d".to_owned() };
-        let last_image = ImageId(i64::try_from(revision).unwrap() * 10);
-        Revision { revision, key, origin, last_image }
-    }
-
-    #[test]
-    fn first_readings_and_other_parsers_part_steps() {
-        use RevisionOrigin::{First, Parser, Update};
-        let state = |step: Option<u64>| Processed {
-            revision: 0,
-            rules_version: RULES_VERSION,
-            step: step.map(|revision| Step { revision, after: "a".to_owned() }),
-        };
-        let next = |revisions: &[Revision], step| {
-            let plan = plan(&state(step), revisions).unwrap();
-            (plan.reason, plan.until, plan.last_image.0)
-        };
-        let all = [
-            revision(1, "debian-tracker", Update),
-            revision(2, "kev", Update),
-            revision(3, LOCAL_FEED, First),
-            revision(4, "alpine-secdb", First),
-            revision(5, "alpine-secdb", Parser),
-            revision(6, "kev", Update),
-        ];
-        assert_eq!(next(&all, None), (Reason::Feeds, 3, 30));
-        // A step that was begun before the third ends where it was to end.
-        assert_eq!(next(&all, Some(2)), (Reason::Feeds, 2, 20));
-        assert_eq!(baseline(&all), None);
-        assert_eq!(baseline(&all[3..]), Some(4));
-        assert_eq!(next(&all[4..], None), (Reason::Parser, 5, 50));
-        assert_eq!(next(&all[5..], None), (Reason::Feeds, 6, 60));
-    }
 }

@@ -17,6 +17,7 @@ use super::invariants::{RULES, Rule};
 use super::layers::StoredFindings;
 use super::nodes::StoredDiff;
 use super::{count, digest, exposures, upkeep};
+use crate::events::EventKind;
 use crate::store::SearchedFile;
 use crate::upkeep::{Broken, CheckReport};
 use crate::{Error, Result, codec};
@@ -125,6 +126,12 @@ impl Check<'_> {
             let severity = usize::try_from(row.get::<_, i64>(2)?).ok();
             let same = severity.and_then(|severity| Severity::ALL.get(severity)) == Some(&details.severity);
             Ok(same && row.get::<_, bool>(3)? != details.withdrawn.is_empty())
+        })?;
+        self.each("event", unreadable, "number, kind, body", &|row| {
+            let kind = usize::try_from(row.get::<_, i64>(1)?).ok();
+            let is_known = kind.is_some_and(|kind| kind < EventKind::ALL.len());
+            let body: Option<Vec<u8>> = row.get(2)?;
+            Ok(is_known && body.is_none_or(|body| super::events::is_readable(&body)))
         })?;
         self.each("affected", unreadable, "affected_id, body", &|row| decodes::<AffectedBody>(row, 1))?;
         self.each("extractors", unreadable, "extractors_id, body", &|row| {

@@ -27,13 +27,13 @@ struct Body {
 }
 
 impl Events for SqliteStore {
-    fn processed(&self) -> Result<Option<Processed>> {
+    fn processed(&self) -> Result<Processed> {
         self.reading(processed)
     }
 
     fn put_events(
         &self,
-        from: Option<&Processed>,
+        from: &Processed,
         to: &Processed,
         events: &[VulnerabilityChange],
         now: i64,
@@ -117,6 +117,11 @@ impl Events for SqliteStore {
     }
 }
 
+/// Whether the body of an event can be read.
+pub(super) fn is_readable(body: &[u8]) -> bool {
+    codec::unpack::<Body>(body, "an event").is_ok()
+}
+
 /// Notes that an image was assessed, in the transaction that stores it.
 pub(super) fn assessed(connection: &Connection, image: ImageId, now: i64) -> Result<()> {
     let revision = integer(feeds::revision(connection)?);
@@ -126,15 +131,14 @@ pub(super) fn assessed(connection: &Connection, image: ImageId, now: i64) -> Res
     Ok(())
 }
 
-fn processed(connection: &Connection) -> Result<Option<Processed>> {
-    type State = (Option<i64>, Option<u32>, Option<i64>, Option<String>);
+fn processed(connection: &Connection) -> Result<Processed> {
+    type State = (i64, u32, Option<i64>, Option<String>);
     let (revision, rules_version, step_revision, step_after): State = connection
         .prepare_cached("SELECT revision, rules_version, step_revision, step_after FROM event_state")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    let (Some(revision), Some(rules_version)) = (revision, rules_version) else { return Ok(None) };
     let step =
         step_revision.zip(step_after).map(|(revision, after)| Step { revision: count(revision), after });
-    Ok(Some(Processed { revision: count(revision), rules_version, step }))
+    Ok(Processed { revision: count(revision), rules_version, step })
 }
 
 fn seed(connection: &Connection) -> Result<Vec<u8>> {
@@ -143,17 +147,17 @@ fn seed(connection: &Connection) -> Result<Vec<u8>> {
 
 fn put_events(
     connection: &mut Connection,
-    from: Option<&Processed>,
+    from: &Processed,
     to: &Processed,
     events: &[VulnerabilityChange],
     now: i64,
 ) -> Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if processed(&transaction)?.as_ref() != from {
+    if processed(&transaction)? != *from {
         return Ok(false);
     }
     let seed = seed(&transaction)?;
-    let part = from.and_then(|from| from.step.as_ref()).map_or("", |step| &step.after);
+    let part = from.step.as_ref().map_or("", |step| &step.after);
     let mut insert = transaction.prepare_cached(
         "INSERT INTO event (kind, created_at, revision, event_id, body) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
@@ -184,7 +188,7 @@ fn put_events(
             step.map(|step| integer(step.revision)),
             step.map(|step| &step.after),
         ])?;
-    if step.is_none() && from.is_some_and(|from| from.rules_version != to.rules_version) {
+    if step.is_none() && from.rules_version != to.rules_version {
         transaction.execute("DELETE FROM former_verdict", [])?;
     }
     transaction.commit()?;

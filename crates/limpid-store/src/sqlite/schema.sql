@@ -418,12 +418,12 @@ CREATE UNIQUE INDEX event_event_id ON event (event_id) WHERE event_id IS NOT NUL
 CREATE TABLE event_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     seed BLOB NOT NULL,
-    revision INTEGER,
-    rules_version INTEGER,
+    revision INTEGER NOT NULL,
+    rules_version INTEGER NOT NULL,
     step_revision INTEGER,
     step_after TEXT
 ) STRICT;
-INSERT INTO event_state (id, seed) VALUES (1, randomblob(16));
+INSERT INTO event_state (id, seed, revision, rules_version) VALUES (1, randomblob(16), 0, 0);
 
 -- Verdicts by the rules before, until events have told what the new rules changed.
 CREATE TABLE former_verdict (

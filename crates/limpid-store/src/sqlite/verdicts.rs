@@ -74,10 +74,12 @@ fn keep_former<'a>(
     rules_version: u32,
     occurrences: impl Iterator<Item = &'a OccurrenceId>,
 ) -> Result<()> {
-    let processed: Option<u32> = connection
+    let processed: u32 = connection
         .prepare_cached("SELECT rules_version FROM event_state")?
         .query_row([], |row| row.get(0))?;
-    let Some(processed) = processed.filter(|processed| *processed != rules_version) else { return Ok(()) };
+    if [0, rules_version].contains(&processed) {
+        return Ok(());
+    }
     let mut keep = connection.prepare_cached(
         "INSERT OR IGNORE INTO former_verdict (package_id, context_id, rules_version, body)
          SELECT package_id, context_id, v.rules_version, v.body FROM occurrence o JOIN verdict v

@@ -18,6 +18,7 @@ pub(crate) fn run(global: &Global, command: &Feeds) -> Result<Exit, Error> {
         Feeds::Changes { since, until, format } => feed_changes::run(&session, *since, *until, *format),
         Feeds::Import { path } => {
             let stats = session.import(path)?;
+            session.derive_events();
             print(&format!("{} new, {} gone, {} as before\n", stats.added, stats.removed, stats.unchanged))?;
             Ok(Exit::Success)
         }
@@ -34,6 +35,7 @@ fn update(session: &Session<'_>, arguments: &FeedsUpdate) -> Result<Exit, Error>
         return Ok(Exit::Success);
     }
     let (became, updated) = session.update(&selection)?;
+    session.derive_events();
     // What is there now is worth seeing whatever failed.
     let exit = feed_status::after_update(session, &became)?;
     updated.map(|()| exit)

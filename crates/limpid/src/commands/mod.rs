@@ -2,7 +2,9 @@
 
 mod affected;
 mod coverage;
+mod deliveries;
 mod demo;
+mod events;
 mod explain;
 mod feed_changes;
 mod feed_status;
@@ -34,6 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         Command::Affected(command) => affected::run(global, command),
         Command::Fleet(command) => fleet::run(global, command),
         Command::Feeds(command) => feeds::run(global, command),
+        Command::Events(command) => events::run(global, command),
         Command::Queue(command) => queue::run(global, command),
         Command::Serve(command) => serve::run(global, command),
         Command::Store(command) => store::run(global, command),

@@ -26,7 +26,9 @@ pub(crate) fn run(global: &Global, command: &StoreCommand) -> Result<Exit, Error
             store_status::check(&session.store.check(session.clock.now())?, *format)
         }
         StoreCommand::Forget { images } => forget(&session, images),
-        StoreCommand::Gc { keep_days, grace } => collect(&session, *keep_days, *grace),
+        StoreCommand::Gc { keep_days, keep_events_days, grace } => {
+            collect(&session, *keep_days, *keep_events_days, *grace)
+        }
         StoreCommand::Backup { file } => {
             session.store.backup(file)?;
             Ok(Exit::Success)
@@ -63,7 +65,12 @@ fn image(session: &Session<'_>, name: &str) -> Result<ImageId, Error> {
     found.map(|(image, _)| image).ok_or_else(|| Error::UnknownImage(name.to_owned()))
 }
 
-fn collect(session: &Session<'_>, keep_days: Option<u32>, grace: u32) -> Result<Exit, Error> {
+fn collect(
+    session: &Session<'_>,
+    keep_days: Option<u32>,
+    keep_events_days: u32,
+    grace: u32,
+) -> Result<Exit, Error> {
     let store = &session.store;
     let mut forgotten = 0_u64;
     if let Some(days) = keep_days {
@@ -72,7 +79,8 @@ fn collect(session: &Session<'_>, keep_days: Option<u32>, grace: u32) -> Result<
             forgotten += u64::from(store.forget(image, now)?);
         }
     }
-    let freed = limpid_index::collect(store, &session.clock, session.process(), grace)?;
+    let keep_events_seconds = i64::from(keep_events_days) * SECONDS_PER_DAY;
+    let freed = limpid_index::collect(store, &session.clock, session.process(), grace, keep_events_seconds)?;
     print(&store_status::freed(keep_days.map(|_| forgotten), &freed, grace))?;
     Ok(Exit::Success)
 }

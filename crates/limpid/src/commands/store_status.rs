@@ -112,6 +112,9 @@ pub(super) fn freed(forgotten: Option<u64>, freed: &Freed, grace_seconds: u32) -
         freed.verdicts,
         freed.texts,
     );
+    if freed.events > 0 {
+        let _ = writeln!(text, "dropped {} events", freed.events);
+    }
     if freed.waiting > 0 {
         let _ = writeln!(
             text,

@@ -41,6 +41,8 @@ const UPDATE_SECONDS: i64 = 60;
 const PURGE_SECONDS: i64 = 3600;
 /// How long something must be unused before it is freed: see `limpid store gc --grace`.
 const COLLECT_GRACE_SECONDS: u32 = 900;
+/// How long events are kept: see `limpid store gc --keep-events-days`.
+const KEEP_EVENTS_DAYS: i64 = 30;
 /// Jobs that are forgotten in one transaction.
 const PURGED_AT_ONCE: usize = 1000;
 const SECONDS_PER_DAY: i64 = 24 * 3600;
@@ -128,8 +130,13 @@ fn collect(chores: &Chores<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let session = chores.session;
-    let freed =
-        limpid_index::collect(&session.store, &session.clock, session.process(), COLLECT_GRACE_SECONDS)?;
+    let freed = limpid_index::collect(
+        &session.store,
+        &session.clock,
+        session.process(),
+        COLLECT_GRACE_SECONDS,
+        KEEP_EVENTS_DAYS * SECONDS_PER_DAY,
+    )?;
     let (layers, nodes, waiting) = (freed.layers, freed.nodes, freed.waiting);
     info!(layers, nodes, waiting, "freed what no image uses");
     Ok(())
