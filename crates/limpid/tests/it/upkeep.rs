@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use limpid_store::{Fleet as _, OccurrenceId, SqliteStore, Store as _};
 use limpid_testkit::{Encoding, ImageBuilder, Layer, dpkg_status};
 use serde_json::Value;
 
@@ -208,6 +209,60 @@ fn images_that_are_forgotten_while_others_index_them_come_back() {
     context.ok(&["store", "gc", "--grace", "0"]);
     index(&context, "never.db", 0..IMAGES);
     assert_eq!(rows(&context, "store.db"), rows(&context, "never.db"));
+}
+
+#[test]
+fn a_segment_whose_building_is_killed_is_whole_or_not_there() {
+    const COPIES: u64 = 1500;
+    const ROUNDS: u32 = 20;
+    let context = Context::new();
+    images(&context, 2, 40);
+    index(&context, "template.db", 0..2);
+    let open = |store: &str| SqliteStore::open(&context.path().join(store)).unwrap();
+    let store = open("template.db");
+    let (_, mut record) = store.image_by_reference("oci:0").unwrap().unwrap();
+    for number in 0..COPIES {
+        record.metadata.manifest_digest = limpid_model::Digest::of(&number.to_le_bytes());
+        store.put_image(&record, "", 1_700_000_000).unwrap();
+    }
+    assert!(store.needs_tending().unwrap());
+    let own: Vec<OccurrenceId> =
+        store.occurrences_named("own0-7").unwrap().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(store.holding(&own).unwrap().len(), COPIES + 1);
+    drop(store);
+    let gc = || {
+        let mut command = context.command(&["--store", "store.db", "store", "gc", "--grace", "0"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let copy = || {
+        for end in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(context.path().join(format!("store.db{end}")));
+        }
+        std::fs::copy(context.path().join("template.db"), context.path().join("store.db")).unwrap();
+    };
+    copy();
+    let began = Instant::now();
+    assert!(gc().wait().unwrap().success());
+    let window = began.elapsed();
+    assert!(!open("store.db").needs_tending().unwrap());
+    let mut cut_short = 0;
+    for round in 0..ROUNDS {
+        copy();
+        let mut child = gc();
+        std::thread::sleep(window.mul_f64(f64::from(round) / f64::from(ROUNDS)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        check(&context, "store.db");
+        let store = open("store.db");
+        cut_short += u32::from(store.needs_tending().unwrap());
+        assert_eq!(store.holding(&own).unwrap().len(), COPIES + 1);
+        while store.tend().unwrap() {}
+        assert_eq!(store.counts(std::slice::from_ref(&own), None).unwrap(), [COPIES + 1]);
+        drop(store);
+        check(&context, "store.db");
+    }
+    eprintln!("{cut_short} of {ROUNDS} were killed before the segment was there");
+    assert!(cut_short > 0);
 }
 
 #[test]
