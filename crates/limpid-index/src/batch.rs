@@ -199,7 +199,7 @@ impl<'a> Batch<'a> {
                 Job::Compose(open) => {
                     let result = self.indexer.compose_all(open.image.as_ref(), &open.reference, open.records);
                     let stored = self.state().image_is_stored(open.place, result.map(|(_, record)| record));
-                    if stored % IMAGES_STORED_BETWEEN == 0 {
+                    if stored.is_multiple_of(IMAGES_STORED_BETWEEN) {
                         self.indexer.tend();
                     }
                 }

@@ -155,7 +155,7 @@ pub(crate) fn decode_postings(
     first: i64,
     mut bytes: &[u8],
     is_wanted: &mut dyn FnMut(i64) -> bool,
-    tell: &mut dyn FnMut(i64, &mut dyn Iterator<Item = Result<Run>>) -> Result<()>,
+    tell: &mut dyn FnMut(i64, Runs<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut occurrence = first;
     while !bytes.is_empty() {
@@ -165,13 +165,14 @@ pub(crate) fn decode_postings(
         let runs = bytes.get(..length).ok_or_else(corrupt)?;
         bytes = &bytes[length..];
         if is_wanted(occurrence) {
-            tell(occurrence, &mut Runs { bytes: runs, end: 0 })?;
+            tell(occurrence, Runs { bytes: runs, end: 0 })?;
         }
     }
     Ok(())
 }
 
-struct Runs<'a> {
+/// The runs of a posting, as they are decoded.
+pub(crate) struct Runs<'a> {
     bytes: &'a [u8],
     end: u32,
 }

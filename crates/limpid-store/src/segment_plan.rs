@@ -21,7 +21,7 @@ pub(crate) struct Sizes {
 impl Default for Sizes {
     fn default() -> Self {
         Self {
-            sealed_min: 1024,
+            sealed_min: 512,
             sealed_max: 1 << 16,
             merged_min: 8,
             merged_images_max: 1 << 20,
