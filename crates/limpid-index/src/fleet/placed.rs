@@ -14,6 +14,9 @@ use crate::report::placements;
 /// Nodes whose part is kept: those of bases stay in use, those of single images do not.
 const NODES_MAX: usize = 50_000;
 
+/// The layer that brought each occurrence.
+pub(crate) type Layers = BTreeMap<OccurrenceId, FleetLayer>;
+
 /// Finds layers of occurrences.
 #[derive(Debug)]
 pub(crate) struct Placed {
@@ -32,7 +35,7 @@ impl Placed {
         &mut self,
         store: &dyn Store,
         images: Vec<ImageSummary>,
-    ) -> Result<Vec<(ImageSummary, BTreeMap<OccurrenceId, FleetLayer>)>, Error> {
+    ) -> Result<Vec<(ImageSummary, Layers)>, Error> {
         let mut records = Vec::with_capacity(images.len());
         for image in images {
             if let Some(record) = store.image_by_id(image.id)? {
@@ -72,7 +75,7 @@ impl Placed {
         }
     }
 
-    fn placed(&self, record: &ImageRecord) -> Option<BTreeMap<OccurrenceId, FleetLayer>> {
+    fn placed(&self, record: &ImageRecord) -> Option<Layers> {
         let mut layers = Vec::with_capacity(record.nodes.len());
         let mut previous = None;
         for node in &record.nodes {

@@ -3,8 +3,10 @@
 //! Images do not say what they were built from. The base is told from what is known: of all images of which every layer
 //! is one of the first layers of this one, the one with the most. If there is none, the image is looked at as a
 //! base itself. A newer build is what one of the base's references names now, if that is another image of the
-//! same release and platform that was seen later; else the newest such image of one of the base's repositories.
+//! same release and platform that was seen later; else the newest such image of one of the base's repositories that
+//! does not stand on the base itself. Folders and archives have no repositories.
 
+use limpid_image::Reference;
 use limpid_model::{BaseEvidence, NewerBuild, Package, Rebase};
 use limpid_store::{ImageFilter, ImageRecord, Store};
 
@@ -30,7 +32,7 @@ pub fn rebase(
         None => (image.clone(), BaseEvidence::Itself),
     };
     let now = report(store, &image.record, "", moment, kernels)?;
-    let newer = match newer(store, &base)? {
+    let newer = match newer(store, image, &base)? {
         None => None,
         Some((build, reference, repository)) => {
             let base_layers = base.record.metadata.layers.len();
@@ -92,7 +94,11 @@ fn base(store: &dyn Store, image: &KnownImage) -> Result<(Option<KnownImage>, bo
 }
 
 /// The newer build of a base, with the reference by which it was told, if it was one, and the repository.
-fn newer(store: &dyn Store, base: &KnownImage) -> Result<Option<(KnownImage, String, String)>, Error> {
+fn newer(
+    store: &dyn Store,
+    image: &KnownImage,
+    base: &KnownImage,
+) -> Result<Option<(KnownImage, String, String)>, Error> {
     let is_build = |record: &ImageRecord| {
         let same = record.release == base.record.release
             && record.metadata.platform == base.record.metadata.platform;
@@ -112,19 +118,33 @@ fn newer(store: &dyn Store, base: &KnownImage) -> Result<Option<(KnownImage, Str
             )));
         }
     }
-    for reference in &references {
+    let layers = &base.record.metadata.layers;
+    let stands_on_base = |record: &ImageRecord| {
+        let theirs = &record.metadata.layers;
+        theirs.len() >= layers.len() && theirs.iter().zip(layers).all(|(a, b)| a.digest == b.digest)
+    };
+    for reference in references.iter().filter(|reference| is_named(reference)) {
         let repository = repository(reference);
         let release = base.record.release.clone();
         let filter = ImageFilter { repository: repository.to_owned(), release, ..ImageFilter::default() };
         let images = store.select(&filter)?;
         let later = images.iter().filter(|id| *id > base.id).collect::<Vec<_>>();
         for id in later.into_iter().rev().take(BUILDS_MAX) {
-            if let Some(record) = store.image_by_id(id)?.filter(&is_build) {
+            if let Some(record) = store.image_by_id(id)?.filter(&is_build)
+                && id != image.id
+                && !stands_on_base(&record)
+            {
                 return Ok(Some((KnownImage { id, record }, String::new(), repository.to_owned())));
             }
         }
     }
     Ok(None)
+}
+
+/// Whether a reference names an image of a repository: of a registry's or an engine's.
+fn is_named(reference: &str) -> bool {
+    let named = reference.parse();
+    matches!(named, Ok(Reference::Registry(_) | Reference::DockerDaemon(_) | Reference::Podman(_)))
 }
 
 /// A reference without its tag and digest.

@@ -106,6 +106,9 @@ fn lower(id: OccurrenceId) -> usize {
     usize::try_from(id.0 & ((1 << BLOCK_BITS) - 1)).unwrap_or(0)
 }
 
+/// The verdicts of occurrences on vulnerabilities, with the severities that count.
+type RatedVerdicts<'a> = BTreeMap<(&'a str, OccurrenceId), (Verdict, Rated)>;
+
 struct Asking<'a> {
     store: &'a dyn Store,
     at: u64,
@@ -177,10 +180,7 @@ impl<'a> Asking<'a> {
     }
 
     /// The verdict of each occurrence on each vulnerability of its group, with the severity that counts.
-    fn rated(
-        &self,
-        groups: &BTreeMap<&'a str, Vec<OccurrenceId>>,
-    ) -> Result<BTreeMap<(&'a str, OccurrenceId), (Verdict, Rated)>, Error> {
+    fn rated(&self, groups: &BTreeMap<&'a str, Vec<OccurrenceId>>) -> Result<RatedVerdicts<'a>, Error> {
         let known = Vulnerabilities::new(self.store, &groups.keys().copied().collect(), self.at)?;
         let ids: BTreeSet<OccurrenceId> = groups.values().flatten().copied().collect();
         let ids: Vec<OccurrenceId> = ids.into_iter().collect();

@@ -10,6 +10,7 @@ mod enrichment;
 mod errors;
 mod faults;
 mod feeds;
+mod fleet;
 mod interrupt;
 mod json;
 mod kernels;
