@@ -31,7 +31,7 @@ fn fields(value: &Value, into: &mut BTreeSet<String>) {
 #[test]
 fn every_field_is_documented() {
     let context = alpine();
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 17] = [
         &["scan", "oci:image"],
         &["scan", "--platform", "all", "oci:image"],
         &["scan", "oci:image", "oci:image"],
@@ -39,6 +39,12 @@ fn every_field_is_documented() {
         &["packages", "--platform", "all", "oci:image"],
         &["layers", "oci:image"],
         &["affected", "CVE-2020-1001"],
+        &["fleet", "status"],
+        &["fleet", "vulnerabilities"],
+        &["fleet", "package", "a"],
+        &["fleet", "layers"],
+        &["fleet", "rebase", "oci:image"],
+        &["fleet", "diff", "oci:image", "oci:image"],
         &["feeds", "status"],
         &["feeds", "changes", "--since", "2020-01-01"],
         &["store", "status"],
