@@ -17,6 +17,8 @@ use crate::vulnerabilities::{EPSS_FEED, Vulnerabilities};
 
 /// Vulnerabilities whose exact numbers are asked for at a time.
 const BATCH: usize = 128;
+/// Vulnerabilities that are described at a time.
+const SHARES: usize = 1000;
 /// Vulnerabilities that one answer has at most: what is known of each is in memory.
 pub const VULNERABILITIES_MAX: usize = 10_000;
 /// Names of packages that are listed of one vulnerability: a kernel's has hundreds.
@@ -56,7 +58,8 @@ pub fn vulnerabilities(
     ranked.sort_by_key(|(bound, id)| (Reverse(*bound), *id));
     let limit = question.limit.min(VULNERABILITIES_MAX);
     let mut best: Vec<(Reverse<u64>, &str, Vec<OccurrenceId>)> = Vec::new();
-    for batch in ranked.chunks(BATCH) {
+    // Enough at once that a second batch is seldom needed: the store answers about many as fast as about few.
+    for batch in ranked.chunks(limit.max(BATCH)) {
         let (bound, least) = (batch.first().map_or(0, |(bound, _)| *bound), best.get(limit.wrapping_sub(1)));
         // Of equally widespread ones those with lower ids come first, so an equal bound must be looked at.
         if limit == 0 || least.is_some_and(|(Reverse(least), ..)| bound < *least) {
@@ -205,17 +208,11 @@ impl<'a> Asking<'a> {
         population: &Population,
     ) -> Result<Vec<VulnerabilityShare>, Error> {
         let mut shares = Vec::with_capacity(best.len());
-        for best in best.chunks(BATCH) {
+        for best in best.chunks(SHARES) {
             let groups: BTreeMap<&str, Vec<OccurrenceId>> =
                 best.iter().map(|(_, id, group)| (*id, group.clone())).collect();
             let all: BTreeSet<OccurrenceId> = groups.values().flatten().copied().collect();
             let all: Vec<OccurrenceId> = all.into_iter().collect();
-            let singles: Vec<Vec<OccurrenceId>> = all.iter().map(|id| vec![*id]).collect();
-            let counts = self.store.counts(&singles, Some(&population.images))?;
-            // What none of the images holds has no part in what is told of them.
-            let held: BTreeSet<OccurrenceId> =
-                all.iter().zip(counts).filter(|(_, images)| *images > 0).map(|(id, _)| *id).collect();
-            let packages = self.store.occurrences(&held.iter().copied().collect::<Vec<_>>())?;
             let rated = self.rated(&groups)?;
             let fixable = best.iter().map(|(_, id, group)| {
                 let is_fixable = |occurrence: &OccurrenceId| {
@@ -224,7 +221,14 @@ impl<'a> Asking<'a> {
                 };
                 group.iter().copied().filter(is_fixable).collect::<Vec<_>>()
             });
-            let fixable = self.store.counts(&fixable.collect::<Vec<_>>(), Some(&population.images))?;
+            // In one question: those with a fix, and every occurrence by itself.
+            let asked = fixable.chain(all.iter().map(|id| vec![*id])).collect::<Vec<_>>();
+            let mut fixable = self.store.counts(&asked, Some(&population.images))?;
+            let singles = fixable.split_off(best.len());
+            // What none of the images holds has no part in what is told of them.
+            let held: BTreeSet<OccurrenceId> =
+                all.iter().zip(singles).filter(|(_, images)| *images > 0).map(|(id, _)| *id).collect();
+            let packages = self.store.occurrences(&held.iter().copied().collect::<Vec<_>>())?;
             let known = Vulnerabilities::new(self.store, &groups.keys().copied().collect(), self.at)?;
             let mut known: BTreeMap<String, _> =
                 known.into_report().into_iter().map(|known| (known.id.clone(), known)).collect();

@@ -12,7 +12,7 @@ use limpid_model::{
 };
 use limpid_store::{
     Error, FeedKey, FeedOutcome, Fleet as _, Freed, ImageId, ImageRecord, LayerRecord, NodeId, OccurrenceId,
-    OccurrenceSet, SqliteStore, Store, StoreStatus, Upkeep,
+    SqliteStore, Store, StoreStatus, Upkeep,
 };
 
 const NOW: i64 = 1_700_000_000;
@@ -130,70 +130,6 @@ fn expose(store: &SqliteStore, affected: &[(OccurrenceId, &[&str])]) {
     };
     let verdicts = affected.iter().map(|(id, by)| (*id, by.iter().map(verdict).collect())).collect();
     store.put_verdicts(store.revision().unwrap(), 1, &verdicts, &[]).unwrap();
-}
-
-/// What the store says of which occurrences each vulnerability affects.
-fn exposures(store: &SqliteStore) -> Vec<(String, Vec<OccurrenceId>)> {
-    let mut found = Vec::new();
-    let sink = &mut |id: &str, set: OccurrenceSet| {
-        found.push((id.to_owned(), set.iter().collect()));
-        Ok(())
-    };
-    store.exposures(sink).unwrap();
-    found.sort();
-    found
-}
-
-#[test]
-fn what_a_vulnerability_affects_follows_verdicts_updates_and_collections() {
-    let folder = Folder::new();
-    let store = folder.store("store.db");
-    advisories(&store, &["CVE-1", "CVE-2"]);
-    shared_image(&store);
-    let own = own_image(&store);
-    let ids = |name: &str| -> Vec<OccurrenceId> {
-        store.occurrences_named(name).unwrap().into_iter().map(|(id, _)| id).collect()
-    };
-    let unlisted = || store.unlisted(1, None, 100).unwrap().len();
-    while store.list(1, 2).unwrap() {}
-    assert_eq!((unlisted(), exposures(&store)), (0, Vec::new()));
-    let (curl, bash, nginx) = (ids("curl"), ids("bash"), ids("nginx"));
-    expose(&store, &[(curl[0], &["CVE-1", "CVE-2"]), (bash[0], &["CVE-2"]), (nginx[0], &["CVE-9"])]);
-    assert_eq!(unlisted(), 3);
-    // Pages of any size are one list.
-    let first = store.unlisted(1, None, 1).unwrap();
-    let rest = store.unlisted(1, Some(first[0].0), 100).unwrap();
-    assert_eq!((first.len(), rest.len()), (1, 2));
-    while store.list(1, 1).unwrap() {}
-    let sorted = |mut ids: Vec<OccurrenceId>| {
-        ids.sort();
-        ids
-    };
-    let of = |id: &str, ids: Vec<OccurrenceId>| (id.to_owned(), sorted(ids));
-    let all =
-        vec![of("CVE-1", vec![curl[0]]), of("CVE-2", vec![curl[0], bash[0]]), of("CVE-9", vec![nginx[0]])];
-    assert_eq!((unlisted(), exposures(&store)), (0, all.clone()));
-    // By other rules everything is to be judged again, and until then it stays.
-    assert_eq!(store.unlisted(2, None, 100).unwrap().len(), 6);
-    // An update makes stale what it names: the verdict is gone, and what was listed stays until there is another.
-    advisories(&store, &["CVE-2"]);
-    let stale = store.unlisted(1, None, 100).unwrap();
-    assert!(stale.iter().all(|(id, _)| curl.contains(id)) && !stale.is_empty(), "{stale:?}");
-    assert!(store.verdicts(&curl, 1).unwrap().is_empty() && !store.list(1, 100).unwrap());
-    assert_eq!(exposures(&store), all);
-    expose(&store, &curl.iter().map(|id| (*id, &["CVE-2"][..])).collect::<Vec<_>>());
-    while store.list(1, 100).unwrap() {}
-    let mut both = curl.clone();
-    both.push(bash[0]);
-    assert_eq!(exposures(&store), [of("CVE-2", both), of("CVE-9", vec![nginx[0]])]);
-    sound(&store);
-    // What is freed is in no set.
-    store.forget(own, NOW).unwrap();
-    let mut collection = store.begin_collection(NOW, NOW).unwrap();
-    while collection.step().unwrap() {}
-    drop(collection);
-    assert!(exposures(&store).iter().all(|(id, _)| id == "CVE-2"));
-    sound(&store);
 }
 
 const STATUS: &str = "var/lib/dpkg/status";
