@@ -12,6 +12,7 @@ mod measure;
 mod registry;
 mod rpmdb;
 mod scan;
+mod workers;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +35,8 @@ enum Command {
     ReadRpmdb(rpmdb::ReadRpmdb),
     /// Feeds, cold and unchanged: throughput, memory, and what the store takes for each affected range
     Feeds(feeds::Feeds),
+    /// A backlog and several workers, some of them killed: what is lost or done twice, and how long it takes
+    Workers(workers::Workers),
     /// Hash and decode an image's layers and throw the result away: what `scan` compares with
     #[command(hide = true)]
     Floor(floor::Floor),
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Command::Rpmdb(rpmdb) => rpmdb.run(),
         Command::ReadRpmdb(read) => read.run(),
         Command::Feeds(feeds) => feeds.run(),
+        Command::Workers(workers) => workers.run(),
         Command::Floor(floor) => floor.run(),
         Command::Measure(measure) => measure.run(),
     }
