@@ -1,7 +1,6 @@
 //! Delivery on a clock that stands still: receivers that fail, are away, refuse, and come back.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -264,13 +263,15 @@ fn lines_are_appended_and_one_that_was_cut_stays_alone() {
     assert_eq!(text, b"{}\n");
 }
 
+type Headers = Vec<(String, String)>;
+
 /// Notes what was sent.
 #[derive(Default)]
-struct Noted(Mutex<RefCell<Vec<Vec<(String, String)>>>>);
+struct Noted(Mutex<Vec<Headers>>);
 
 impl Http for Noted {
     fn post(&self, _: &str, headers: &[(String, String)], _: &[u8]) -> Result<Answer, String> {
-        self.0.lock().unwrap().borrow_mut().push(headers.to_vec());
+        self.0.lock().unwrap().push(headers.to_vec());
         Ok(Answer { status: 200, ..Answer::default() })
     }
 }
@@ -282,7 +283,7 @@ fn an_attempt_has_the_events_id_and_its_own_time() {
     let mut webhook =
         Webhook::new("https://a/b?t=1", Some(secret), &["X-Team: sea".to_owned()], &http).unwrap();
     world.run(&mut webhook);
-    let sent = http.0.lock().unwrap().borrow()[0].clone();
+    let sent = http.0.lock().unwrap()[0].clone();
     let header = |name: &str| sent.iter().find(|(header, _)| header == name).map(|(_, value)| value.clone());
     assert_eq!(header("webhook-id"), Some(world.store.events(0, 1).unwrap()[0].id.to_string()));
     assert_eq!(header("webhook-timestamp"), Some(NOW.to_string()));

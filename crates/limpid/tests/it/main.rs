@@ -8,6 +8,7 @@ mod distributions;
 mod engines;
 mod enrichment;
 mod errors;
+mod events;
 mod faults;
 mod feeds;
 mod fleet;

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{Context, two_layers};
 
-fn tracker(folder: &Path, content: &str) {
+pub(crate) fn tracker(folder: &Path, content: &str) {
     let data = folder.join("security-tracker.debian.org/tracker/data");
     fs::create_dir_all(&data).unwrap();
     fs::write(data.join("json"), content).unwrap();
@@ -83,7 +83,7 @@ fn both_worlds_stay_and_what_changed_is_told() {
 }
 
 /// (kind, advisory, package, release) of Debian's and Alpine's edits, as the script that made them says.
-fn edits(folder: &Path) -> BTreeSet<[String; 4]> {
+pub(crate) fn edits(folder: &Path) -> BTreeSet<[String; 4]> {
     let manifest: Value = serde_json::from_slice(&fs::read(folder.join(".changes.json")).unwrap()).unwrap();
     let mut edits = BTreeSet::new();
     for change in manifest["changes"].as_array().unwrap() {
@@ -121,7 +121,7 @@ fn debian(code_name: &str) -> String {
 }
 
 /// Copies parts of the mirror to the folder `one`, and edits them to be `two`.
-fn two_revisions(context: &Context, shared: &Path, mirror: &Path, parts: &[&str]) -> PathBuf {
+pub(crate) fn two_revisions(context: &Context, shared: &Path, mirror: &Path, parts: &[&str]) -> PathBuf {
     let (one, two) = (context.path().join("one"), context.path().join("two"));
     for part in parts {
         let copy = one.join(part);
