@@ -100,7 +100,11 @@ impl<'a> Webhook<'a> {
         }
         headers.extend(self.headers.iter().cloned());
         let answer = self.http.post(&self.url, &headers, &message.body);
-        let answer = answer.map_err(|reason| Failure::passing(format!("{}: {reason}", self.target())))?;
+        let answer = answer.map_err(|reason| {
+            // An error may name the address, and with it what is not to be shown.
+            let reason = reason.replace(&self.url, &self.target());
+            Failure::passing(format!("{}: {reason}", self.target()))
+        })?;
         judge(&answer, now)
     }
 }
