@@ -91,6 +91,28 @@ impl EventId {
         Self::marked(bytes)
     }
 
+    /// The id of an event on a vulnerability, derived by rules of a version in the part of a step that begins after the
+    /// source `part`: the same if it is derived once more.
+    pub(crate) fn of_change(
+        seed: &[u8],
+        change: &VulnerabilityChange,
+        rules_version: u32,
+        part: &str,
+    ) -> Self {
+        Self::derived(
+            seed,
+            &[
+                change.kind.name().as_bytes(),
+                change.vulnerability.as_bytes(),
+                &change.from_revision.to_be_bytes(),
+                &change.revision.to_be_bytes(),
+                &rules_version.to_be_bytes(),
+                &[u8::from(change.is_kernel)],
+                part.as_bytes(),
+            ],
+        )
+    }
+
     /// The id of the event with this number, for those that are about one image: the number can be read from it, so that
     /// it needs no column and no index.
     pub(crate) fn numbered(seed: &[u8], number: u64) -> Self {
@@ -230,6 +252,43 @@ impl VulnerabilityChange {
         let all: BTreeSet<OccurrenceId> =
             self.packages.iter().flat_map(|change| change.occurrences.iter().copied()).collect();
         all.into_iter().collect()
+    }
+}
+
+/// What of an event on a vulnerability has no column of its own, in every engine. Stored: grows only at the end.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredChange {
+    vulnerability: String,
+    from_revision: u64,
+    is_kernel: bool,
+    last_image: i64,
+    images: u64,
+    packages: Vec<PackageChange>,
+}
+
+impl StoredChange {
+    pub(crate) fn of(change: &VulnerabilityChange) -> Self {
+        Self {
+            vulnerability: change.vulnerability.clone(),
+            from_revision: change.from_revision,
+            is_kernel: change.is_kernel,
+            last_image: change.last_image.0,
+            images: change.images,
+            packages: change.packages.clone(),
+        }
+    }
+
+    pub(crate) fn into_change(self, kind: EventKind, revision: u64) -> VulnerabilityChange {
+        VulnerabilityChange {
+            kind,
+            vulnerability: self.vulnerability,
+            from_revision: self.from_revision,
+            revision,
+            is_kernel: self.is_kernel,
+            last_image: ImageId(self.last_image),
+            images: self.images,
+            packages: self.packages,
+        }
     }
 }
 

@@ -12,8 +12,11 @@ use limpid_store::{
 
 const NOW: i64 = 1_700_000_000;
 
+/// What it is called, and what it does with an empty store.
+type Case = (&'static str, fn(&dyn Store));
+
 /// Every test of the suite, for each engine.
-const SUITE: &[(&str, fn(&dyn Store))] = &[
+const SUITE: &[Case] = &[
     ("events are stored with how far processing came, or not at all", put_once),
     ("an image is assessed when it is new or holds something else", assessed),
     ("an event keeps its images", frozen),

@@ -3,28 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
-use serde::{Deserialize, Serialize};
 
 use super::nodes::StoredDiff;
 use super::{SqliteStore, count, digest, feeds, fleet, integer, repositories, said, verdicts};
 use crate::events::{
-    Event, EventId, EventKind, EventSubject, Events, PackageChange, Processed, Revision, Step, Touched,
+    Event, EventId, EventKind, EventSubject, Events, Processed, Revision, Step, StoredChange, Touched,
     VulnerabilityChange,
 };
 use crate::store::{ImageId, OccurrenceId};
 use crate::{Error, ImageSet, Result, codec};
 use limpid_model::Verdict;
-
-/// What of an event on a vulnerability has no column of its own.
-#[derive(Serialize, Deserialize)]
-struct Body {
-    vulnerability: String,
-    from_revision: u64,
-    is_kernel: bool,
-    last_image: i64,
-    images: u64,
-    packages: Vec<PackageChange>,
-}
 
 impl Events for SqliteStore {
     fn processed(&self) -> Result<Processed> {
@@ -119,7 +107,7 @@ impl Events for SqliteStore {
 
 /// Whether the body of an event can be read.
 pub(super) fn is_readable(body: &[u8]) -> bool {
-    codec::unpack::<Body>(body, "an event").is_ok()
+    codec::unpack::<StoredChange>(body, "an event").is_ok()
 }
 
 /// Notes that an image was assessed, in the transaction that stores it.
@@ -162,18 +150,8 @@ fn put_events(
         "INSERT INTO event (kind, created_at, revision, event_id, body) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for event in events {
-        let id = {
-            let about = about(event, to.rules_version, part);
-            EventId::derived(&seed, &about.each_ref().map(Vec::as_slice))
-        };
-        let body = codec::pack(&Body {
-            vulnerability: event.vulnerability.clone(),
-            from_revision: event.from_revision,
-            is_kernel: event.is_kernel,
-            last_image: event.last_image.0,
-            images: event.images,
-            packages: event.packages.clone(),
-        })?;
+        let id = EventId::of_change(&seed, event, to.rules_version, part);
+        let body = codec::pack(&StoredChange::of(event))?;
         insert.execute(params![event.kind as i64, now, integer(event.revision), id.as_bytes(), body])?;
     }
     drop(insert);
@@ -195,19 +173,6 @@ fn put_events(
     Ok(true)
 }
 
-/// What an event's id is derived from: the same if it is derived once more.
-fn about(event: &VulnerabilityChange, rules_version: u32, part: &str) -> [Vec<u8>; 7] {
-    [
-        event.kind.name().into(),
-        event.vulnerability.clone().into(),
-        event.from_revision.to_be_bytes().into(),
-        event.revision.to_be_bytes().into(),
-        rules_version.to_be_bytes().into(),
-        vec![u8::from(event.is_kernel)],
-        part.into(),
-    ]
-}
-
 const EVENTS: &str = "SELECT number, kind, created_at, revision, image_id, event_id, body,
     (SELECT manifest_digest FROM image i WHERE i.image_id = event.image_id) FROM event";
 
@@ -226,18 +191,9 @@ fn read_event(row: &Row<'_>, seed: &[u8]) -> Result<Event> {
         }
         None => {
             let id: Vec<u8> = row.get(5)?;
-            let body: Body = codec::unpack(&row.get::<_, Vec<u8>>(6)?, "an event")?;
-            let change = VulnerabilityChange {
-                kind,
-                vulnerability: body.vulnerability,
-                from_revision: body.from_revision,
-                revision,
-                is_kernel: body.is_kernel,
-                last_image: ImageId(body.last_image),
-                images: body.images,
-                packages: body.packages,
-            };
-            (EventId::from_bytes(&id).ok_or_else(corrupt)?, EventSubject::Vulnerability(change))
+            let body: StoredChange = codec::unpack(&row.get::<_, Vec<u8>>(6)?, "an event")?;
+            let id = EventId::from_bytes(&id).ok_or_else(corrupt)?;
+            (id, EventSubject::Vulnerability(body.into_change(kind, revision)))
         }
     };
     Ok(Event { number, id, kind, created_at, revision, subject })
