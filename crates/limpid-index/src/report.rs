@@ -38,6 +38,8 @@ pub struct Moment<'a> {
     pub today: &'a str,
     /// The moment (RFC 3339) if it is not the present, else empty.
     pub as_of: &'a str,
+    /// The present (RFC 3339), to date the report with if it speaks of the present.
+    pub now: &'a str,
 }
 
 /// The report of `image`, which was asked for as `reference`, at a moment. What is found in kernels and their headers
@@ -87,6 +89,7 @@ pub fn report(
         vulnerabilities: vulnerabilities.into_report(),
         revision,
         as_of: moment.as_of.to_owned(),
+        moment: if moment.as_of.is_empty() { moment.now } else { moment.as_of }.to_owned(),
     })
 }
 

@@ -28,6 +28,8 @@ pub struct Report {
     pub revision: u64,
     /// The moment that it speaks of (RFC 3339), if that is not the present; empty for the present.
     pub as_of: String,
+    /// The moment that documents are dated with (RFC 3339): `as_of`, else when the report was made.
+    pub moment: String,
     /// What the answer rests on and where it has holes.
     pub coverage: Coverage,
 }

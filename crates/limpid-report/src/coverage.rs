@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use limpid_model::{Coverage, PackageType, Report, Support};
+use limpid_model::{Coverage, FeedUse, PackageType, Report, Support};
 
 use crate::summary::plural;
 use crate::terminal::{Style, printable, wrapped};
@@ -11,41 +11,29 @@ use crate::terminal::{Style, printable, wrapped};
 /// Where what is said of a name begins.
 const INDENT: usize = 16;
 
-/// What the answer rests on, as lines.
+/// What the answer rests on, as lines for a terminal.
 pub(crate) fn coverage(report: &Report, style: Style) -> String {
-    let coverage = &report.coverage;
     let mut text = format!("{}\n", style.bold("Coverage"));
-    let mut line = |name: &str, value: String| {
+    for (name, value) in lines(report) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}", wrapped(&format!("  {name:<13} {}", printable(&value)), INDENT, style));
-    };
-    line("distribution", distribution(coverage));
-    line("answer", coverage.standing.name().to_owned());
+    }
+    text
+}
+
+/// What the answer rests on: what each line is about, and what it says. Not yet made harmless for any format.
+pub(crate) fn lines(report: &Report) -> Vec<(&'static str, String)> {
+    let coverage = &report.coverage;
+    let mut lines =
+        vec![("distribution", distribution(coverage)), ("answer", coverage.standing.name().to_owned())];
     if coverage.feeds.is_empty() {
-        line("feed", "none".to_owned());
+        lines.push(("feed", "none".to_owned()));
     }
-    for feed in &coverage.feeds {
-        if feed.date.is_empty() && !feed.error.is_empty() {
-            line("feed", format!("{}, never read: {}", feed.name, feed.error));
-            continue;
-        }
-        // Scores have no revisions.
-        let revision =
-            if feed.revision == 0 { String::new() } else { format!(", revision {}", feed.revision) };
-        let mut value = format!("{}{revision}, data of {}", feed.name, feed.date);
-        if !feed.error.is_empty() {
-            let _ = write!(value, "; not updated: {}", feed.error);
-        }
-        line("feed", value);
-    }
-    for read in databases(report) {
-        line("read", read);
-    }
+    lines.extend(coverage.feeds.iter().map(|feed| ("feed", self::feed(feed))));
+    lines.extend(databases(report).into_iter().map(|read| ("read", read)));
     for unmatched in &coverage.unmatched {
-        line(
-            "not covered",
-            format!("{}: {}", plural(unmatched.packages, "package", "packages"), unmatched.reason),
-        );
+        let packages = plural(unmatched.packages, "package", "packages");
+        lines.push(("not covered", format!("{packages}: {}", unmatched.reason)));
     }
     for problem in &coverage.problems {
         let mut place = match problem.layer {
@@ -55,9 +43,19 @@ pub(crate) fn coverage(report: &Report, style: Style) -> String {
         if !problem.problem.path.is_empty() {
             let _ = write!(place, "{} ", problem.problem.path);
         }
-        line("unreadable", format!("{}: {}", place.trim_end(), problem.problem.reason));
+        lines.push(("unreadable", format!("{}: {}", place.trim_end(), problem.problem.reason)));
     }
-    text
+    lines
+}
+
+fn feed(feed: &FeedUse) -> String {
+    if feed.date.is_empty() && !feed.error.is_empty() {
+        return format!("{}, never read: {}", feed.name, feed.error);
+    }
+    // Scores have no revisions.
+    let revision = if feed.revision == 0 { String::new() } else { format!(", revision {}", feed.revision) };
+    let error = if feed.error.is_empty() { String::new() } else { format!("; not updated: {}", feed.error) };
+    format!("{}{revision}, data of {}{error}", feed.name, feed.date)
 }
 
 /// The package databases that have packages of the image, by kind. Which extractors ran is for programs to know.
@@ -87,7 +85,7 @@ fn databases(report: &Report) -> Vec<String> {
 /// More databases of one kind than are named one by one.
 const DATABASES_SHOWN: usize = 3;
 
-fn distribution(coverage: &Coverage) -> String {
+pub(crate) fn distribution(coverage: &Coverage) -> String {
     let Some(distribution) = &coverage.distribution else {
         return "unknown: the image names none that Limpid recognises".to_owned();
     };

@@ -18,9 +18,7 @@ impl Documents {
     pub fn add(&mut self, document: &str) -> String {
         let mut text = if self.any { ",\n" } else { "\n" }.to_owned();
         self.any = true;
-        // JSON has no line ends inside strings, so each line can be moved to the right.
-        let lines: Vec<String> = document.trim_end().lines().map(|line| format!("    {line}")).collect();
-        text.push_str(&lines.join("\n"));
+        text.push_str(&crate::json::moved(document));
         text
     }
 
@@ -30,7 +28,7 @@ impl Documents {
             .iter()
             .map(|(reference, reason)| json!({ "reference": reference, "error": reason }))
             .collect();
-        let errors = format!("{:#}", Value::Array(errors)).replace('\n', "\n  ");
+        let errors = crate::json::document(&Value::Array(errors)).trim_end().replace('\n', "\n  ");
         format!("{}],\n  \"errors\": {errors}\n}}\n", if self.any { "\n  " } else { "" })
     }
 }

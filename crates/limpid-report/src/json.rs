@@ -1,7 +1,55 @@
 //! Limpid's own JSON report. Public interface: fields are only added, `schema` names the version.
 
+use std::fmt::Write as _;
+
+use crate::documents::Documents;
+use crate::format::{Document, Edition, Format, Subject, Write};
 use limpid_model::{Report, Severity, Vulnerability};
 use serde_json::{Map, Value, json};
+
+use crate::terminal::is_harmful;
+
+pub(crate) const FORMAT: Format = Format {
+    name: "json",
+    about: "Limpid's own, with everything that is known (docs/json.md)",
+    endings: &["limpid.json"],
+    subject: Subject::Either,
+    write: Write::Many(|edition| Box::new(JsonDocument { edition: edition.clone(), documents: None })),
+};
+
+/// One report, all platforms of a reference in one, or an array of these where several references were asked for.
+struct JsonDocument {
+    edition: Edition,
+    documents: Option<Documents>,
+}
+
+impl Document for JsonDocument {
+    fn begin(&mut self) -> String {
+        if !self.edition.several {
+            return String::new();
+        }
+        let (documents, head) = Documents::begin();
+        self.documents = Some(documents);
+        head
+    }
+
+    fn add(&mut self, reports: &[Report]) -> String {
+        let text = match (reports, self.edition.packages_only) {
+            ([report], false) if !self.edition.all_platforms => json(report),
+            ([report], true) if !self.edition.all_platforms => crate::packages_json(report),
+            (_, false) => crate::platforms_json(reports),
+            (_, true) => crate::packages_of_platforms_json(reports),
+        };
+        match &mut self.documents {
+            Some(documents) => documents.add(&text),
+            None => text,
+        }
+    }
+
+    fn end(&mut self, failed: &[(String, String)]) -> String {
+        self.documents.take().map(|documents| documents.end(failed)).unwrap_or_default()
+    }
+}
 
 /// The report for programs.
 pub fn json(report: &Report) -> String {
@@ -112,9 +160,35 @@ fn vulnerability(known: &Vulnerability) -> Value {
     })
 }
 
-/// A value as a document: indented, with a newline at the end.
+/// A value as a document: indented, with a newline at the end. What a terminal or a runner would act on is escaped, so
+/// that the document can be printed and still means the same.
 pub(crate) fn document(value: &Value) -> String {
-    format!("{value:#}\n")
+    let text = format!("{value:#}\n");
+    if !text.chars().any(|c| c != '\n' && is_harmful(c)) && !text.contains("##") {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + text.len() / 8);
+    let mut before = ' ';
+    for c in text.chars() {
+        // Outside of strings there are neither, but for the ends of lines.
+        if (c != '\n' && is_harmful(c)) || (c == '#' && before == '#') {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(c);
+        }
+        before = c;
+    }
+    escaped
+}
+
+/// A document for the array of another: two levels to the right.
+pub(crate) fn moved(document: &str) -> String {
+    // JSON has no line ends inside strings, so each line can be moved.
+    let lines: Vec<String> = document.trim_end().lines().map(|line| format!("    {line}")).collect();
+    lines.join("\n")
 }
 
 /// The image's own description.
@@ -184,4 +258,19 @@ pub(crate) fn coverage(report: &Report) -> Value {
         "notCovered": unmatched,
         "unreadable": problems,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_mean_the_same_and_do_nothing_when_they_are_printed() {
+        let hostile =
+            json!({ "a##vso[b]": "\u{1b}[31m\u{9b}1m\u{202e}x\u{7f}\u{e0041}\r\n::error::y", "c": "ä ## d" });
+        let text = document(&hostile);
+        assert!(!text.chars().any(|c| c != '\n' && is_harmful(c)) && !text.contains("##"), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), hostile);
+    }
 }

@@ -63,7 +63,7 @@ pub fn layers_json(report: &Report) -> String {
 }
 
 /// Bytes for people, in decimal units.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if bytes < 1000 {
         return format!("{bytes} B");

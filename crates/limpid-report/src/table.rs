@@ -3,8 +3,48 @@
 use limpid_model::{Report, Verdict, VerdictState};
 
 use crate::coverage::coverage;
+use crate::format::{Document, Edition, Format, Subject, Write};
 use crate::summary::summary;
 use crate::terminal::{Columns, Style, printable, wrapped};
+
+pub(crate) const FORMAT: Format = Format {
+    name: "table",
+    about: "for people",
+    endings: &["txt"],
+    subject: Subject::Either,
+    write: Write::Many(|edition| Box::new(TableDocument { edition: edition.clone(), any: false })),
+};
+
+/// Tables, with an empty line between those of two references.
+struct TableDocument {
+    edition: Edition,
+    any: bool,
+}
+
+impl Document for TableDocument {
+    fn add(&mut self, reports: &[Report]) -> String {
+        let Edition { style, packages_only, all_platforms, .. } = self.edition;
+        let text = match (reports, packages_only) {
+            (_, true) => packages(reports, all_platforms, style),
+            ([report], false) if !all_platforms => table(report, style),
+            (_, false) => crate::platforms_table(reports, style),
+        };
+        let between = if self.any { "\n" } else { "" };
+        self.any = true;
+        format!("{between}{text}")
+    }
+}
+
+fn packages(reports: &[Report], all_platforms: bool, style: Style) -> String {
+    let tables = reports.iter().map(|report| {
+        let mut report = report.clone();
+        if all_platforms {
+            report.reference = format!("{} {}", report.reference, report.image.platform);
+        }
+        crate::packages_table(&report, style)
+    });
+    tables.collect::<Vec<_>>().join("\n")
+}
 
 /// The report of a scan: head, findings, summary, coverage.
 pub fn table(report: &Report, style: Style) -> String {

@@ -37,15 +37,39 @@ impl Style {
     }
 }
 
-/// `text` with everything replaced that a terminal would act on: control characters, escape sequences,
-/// characters that reorder or hide text.
+/// `text` with everything replaced that a terminal or the log of a CI system would act on: control characters, escape
+/// sequences, characters that reorder or hide text, commands to a runner.
+///
+/// GitHub's runner takes `::` at the beginning of a line for a command, and it, Azure's and TeamCity's take `##name[`
+/// anywhere in one. Where a line will begin is not known here, so `::` after a space counts too.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
+    let mut shown = String::with_capacity(text.len());
+    let mut before = ' ';
+    for (at, c) in text.char_indices() {
+        let rest = || &text[at + c.len_utf8()..];
+        let is_command = match c {
+            ':' => before.is_whitespace() && rest().starts_with(':'),
+            '#' => before == '#' && names_command(rest()),
+            _ => false,
+        };
+        shown.push(if is_command || is_harmful(c) { '\u{fffd}' } else { c });
+        before = c;
+    }
+    shown
 }
 
-fn is_harmful(c: char) -> bool {
+/// Whether what stands behind `##` is a command to a runner: `[`, `vso[`, `teamcity[`.
+fn names_command(rest: &str) -> bool {
+    /// Longer than any runner's name.
+    const NAME_CHARS_MAX: usize = 20;
+    rest.chars().take(NAME_CHARS_MAX).find(|c| !c.is_ascii_alphabetic()) == Some('[')
+}
+
+/// Whether a character does something beside standing there.
+pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `text`, broken between words where the terminal is narrower, each further line indented by `indent`. What has no
@@ -82,6 +106,9 @@ pub(crate) struct Columns {
 
 /// A column is never cut below this many characters.
 const SHRUNK_MIN: usize = 12;
+/// Every row of a column is as wide as its longest cell, so one cell must not be able to make all of them huge. No name or
+/// version of a sound package is as long.
+const CELL_CHARS_MAX: usize = 1000;
 
 impl Columns {
     pub(crate) fn new(head: &[&'static str], shrinkable: &'static [usize]) -> Self {
@@ -89,7 +116,13 @@ impl Columns {
     }
 
     pub(crate) fn push(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
+        let last = cells.len().saturating_sub(1);
+        let cell = |(column, cell): (usize, &String)| {
+            let shown = printable(cell);
+            // Nothing is padded to the width of the last.
+            if column == last { shown } else { cut(&shown, CELL_CHARS_MAX, true) }
+        };
+        self.rows.push(cells.iter().enumerate().map(cell).collect());
     }
 
     /// Where the terminal is too narrow, keeps only the first word of each cell of a column.
@@ -186,6 +219,32 @@ mod tests {
         let shown = printable(hostile);
         assert!(!shown.chars().any(is_harmful));
         assert!(shown.contains('a') && shown.contains('d'));
+    }
+
+    #[test]
+    fn nothing_that_a_runner_acts_on_gets_through() {
+        for hostile in [
+            "::error::x",
+            "a ::warning file=x::y",
+            "##[error]x",
+            "a##vso[task.setvariable]b",
+            "##teamcity[x]",
+        ] {
+            let shown = printable(hostile);
+            assert!(!shown.contains("##") && !shown.starts_with("::") && !shown.contains(" ::"), "{shown}");
+        }
+        for harmless in ["perl(Foo::Bar)", "C++ ## heading", "a#b", "1:2.3-4", "##"] {
+            assert_eq!(printable(harmless), harmless);
+        }
+    }
+
+    #[test]
+    fn one_long_cell_does_not_make_every_row_long() {
+        let mut columns = Columns::new(&["A", "B"], &[]);
+        for name in ["x", &"y".repeat(1 << 20)] {
+            columns.push(vec![name.to_owned(), "z".to_owned()]);
+        }
+        assert!(columns.render(Style::default(), |_, _, _| None).len() < 5000);
     }
 
     #[test]

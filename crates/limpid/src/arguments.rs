@@ -6,12 +6,14 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use limpid_index::Kernels;
 use limpid_model::Platform;
+use limpid_report::Format;
 use limpid_version::Scheme;
 
 use crate::as_of::AsOf;
 use crate::event_arguments::Events;
 use crate::fleet_arguments::{AFFECTED_EXAMPLES, Affected, FLEET_EXAMPLES, Fleet};
 use crate::gate::Gate;
+use crate::outputs::FormatParser;
 use crate::queue_arguments::{QueueCommand, Serve};
 use crate::registry_options::RegistryArguments;
 
@@ -225,9 +227,14 @@ pub(crate) struct Scan {
     pub(crate) moment: MomentArguments,
     #[command(flatten)]
     pub(crate) kernel: KernelArguments,
-    /// How to print the report
-    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
-    pub(crate) format: ReportFormat,
+    /// How to print the report [default: table]
+    #[arg(long, value_name = "FORMAT", value_parser = FormatParser { packages_only: false })]
+    pub(crate) format: Option<&'static Format>,
+    /// Write the report to FILE instead of standard output, any number of times; `-` is standard output, `{image}` in
+    /// FILE the image. FORMAT is one of --format's; without it --format's or what FILE's name means counts (.sarif,
+    /// .cdx.json, .spdx.json, .html, .csv, .md, .junit.xml and others)
+    #[arg(long, short, value_name = "[FORMAT=]FILE")]
+    pub(crate) output: Vec<String>,
     /// Exit with 2 if a term holds: a severity (that or worse was found), `coverage` (the answer is not
     /// complete); several separated by commas
     #[arg(long, value_name = "EXPR")]
@@ -246,19 +253,12 @@ pub(crate) enum ReportFormat {
 pub(crate) struct Packages {
     #[command(flatten)]
     pub(crate) images: ImagesArguments,
-    /// How to print the packages
-    #[arg(long, value_enum, default_value_t = PackageFormat::Table)]
-    pub(crate) format: PackageFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PackageFormat {
-    /// For people
-    Table,
-    /// Tab-separated, without a header: type, name, version, arch, source name, source version, layer, path
-    Tsv,
-    /// For programs
-    Json,
+    /// How to print the packages [default: table]
+    #[arg(long, value_name = "FORMAT", value_parser = FormatParser { packages_only: true })]
+    pub(crate) format: Option<&'static Format>,
+    /// Write the packages to FILE instead of standard output, any number of times, as `scan` does
+    #[arg(long, short, value_name = "[FORMAT=]FILE")]
+    pub(crate) output: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use limpid_index::Moment;
 use limpid_store::{NEWEST, Store};
 
-use crate::clock::{rfc3339, today};
+use crate::clock::{SystemClock, rfc3339, today};
 use crate::error::Error;
 
 /// A moment in the past as the user names it.
@@ -40,15 +40,17 @@ pub(crate) struct Asked {
     today: String,
     as_of: String,
     there_at: Option<i64>,
+    now: String,
 }
 
 impl Asked {
     /// The moment that the user named, else the present.
     pub(crate) fn new(store: &dyn Store, as_of: Option<AsOf>) -> Result<Self, Error> {
         let mut there_at = None;
+        let now = now()?;
         let (revision, time) = match as_of {
             None => {
-                return Ok(Self { revision: NEWEST, today: today(), as_of: String::new(), there_at });
+                return Ok(Self { revision: NEWEST, today: today(), as_of: String::new(), there_at, now });
             }
             Some(AsOf::Time(time)) => {
                 there_at = Some(time);
@@ -60,7 +62,7 @@ impl Asked {
             }
         };
         let as_of = rfc3339(time);
-        Ok(Self { revision, today: as_of.chars().take(10).collect(), as_of, there_at })
+        Ok(Self { revision, today: as_of.chars().take(10).collect(), as_of, there_at, now })
     }
 
     /// The time at which images must have been there, if one was named: a revision is of the advisories alone.
@@ -69,8 +71,21 @@ impl Asked {
     }
 
     pub(crate) fn moment(&self) -> Moment<'_> {
-        Moment { revision: self.revision, today: &self.today, as_of: &self.as_of }
+        Moment { revision: self.revision, today: &self.today, as_of: &self.as_of, now: &self.now }
     }
+}
+
+/// What documents are dated with: the clock's time, or what `SOURCE_DATE_EPOCH` says, so that whoever needs the same
+/// bytes again can have them.
+fn now() -> Result<String, Error> {
+    let Some(fixed) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|fixed| !fixed.is_empty()) else {
+        return Ok(rfc3339(limpid_index::Clock::now(&SystemClock)));
+    };
+    let seconds = fixed.to_str().and_then(|text| text.parse::<i64>().ok());
+    let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map(|time| time.to_string()).ok_or_else(|| Error::Usage {
+        message: format!("SOURCE_DATE_EPOCH is `{}`, which is no number of seconds", fixed.display()),
+    })
 }
 
 fn unknown(revision: u64) -> String {

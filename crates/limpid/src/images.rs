@@ -7,21 +7,20 @@ use std::path::Path;
 use limpid_image::Reference;
 use limpid_index::Kernels;
 use limpid_model::Report;
-use limpid_report::Documents;
+use limpid_report::{Edition, Job};
 use limpid_store::ImageRecord;
 
 use crate::arguments::{ImagesArguments, PlatformChoice};
 use crate::as_of::AsOf;
 use crate::error::{Error, Exit};
-use crate::session::{Session, print};
+use crate::outputs::{Outputs, Planned};
+use crate::session::Session;
 
 /// The largest list of references, in bytes: a hundred thousand long ones.
 const LIST_BYTES_MAX: u64 = 16 << 20;
 
-/// What a command does with the reports of one reference.
+/// What a command does with a report beside writing it.
 pub(crate) trait Output {
-    /// The text for people or programs of an image, or of all platforms of one.
-    fn text(&self, reports: &[Report], all_platforms: bool) -> String;
     /// What else there is to say of an image, and how it ends.
     fn judge(&self, session: &Session<'_>, report: &Report) -> Exit;
 }
@@ -29,8 +28,10 @@ pub(crate) trait Output {
 /// How the images of several references stand together.
 pub(crate) struct Plan<'a> {
     pub(crate) images: &'a ImagesArguments,
-    /// Whether documents for programs are wanted, of which several become one.
-    pub(crate) for_programs: bool,
+    /// Formats, and where they go.
+    pub(crate) outputs: Vec<Planned>,
+    /// Whether it is about packages alone.
+    pub(crate) packages_only: bool,
     /// Whether advisories are brought up to date first, if the present is asked for.
     pub(crate) update: bool,
     /// The moment that is asked for, if it is not the present.
@@ -39,23 +40,25 @@ pub(crate) struct Plan<'a> {
     pub(crate) kernels: Kernels,
 }
 
-/// Analyses every image, prints what `output` makes of each in the order given, and says how it ended.
+/// Analyses every image, writes its report to the outputs in the order given, asks `output` of each, and says how it ended.
 pub(crate) fn run(session: &Session<'_>, plan: &Plan<'_>, output: &dyn Output) -> Result<Exit, Error> {
     let names = references(plan.images)?;
     if names.is_empty() {
         session.warn("the list names no image");
     }
     let several = plan.images.from_file.is_some() || names.len() > 1;
-    let in_one_document = several && plan.for_programs;
-    let outcomes = index(session, plan, &names)?;
-    let (mut documents, head) = Documents::begin();
-    if in_one_document {
-        print(&head)?;
-    }
     let all_platforms = plan.images.platform == Some(PlatformChoice::All);
+    let edition = Edition {
+        packages_only: plan.packages_only,
+        several,
+        all_platforms,
+        job: job(session, &plan.outputs),
+        ..Edition::default()
+    };
+    let mut outputs = Outputs::open(&plan.outputs, &edition)?;
+    let outcomes = index(session, plan, &names)?;
     let mut failed: Vec<(String, String)> = Vec::new();
     let mut exit = Exit::Success;
-    let mut first = true;
     for (name, outcomes) in names.iter().zip(outcomes) {
         let mut reports = Vec::new();
         for outcome in outcomes {
@@ -74,24 +77,28 @@ pub(crate) fn run(session: &Session<'_>, plan: &Plan<'_>, output: &dyn Output) -
         if reports.is_empty() {
             continue;
         }
-        let text = output.text(&reports, all_platforms);
-        match in_one_document {
-            true => print(&documents.add(&text))?,
-            false if first => print(&text)?,
-            false => print(&format!("\n{text}"))?,
-        }
-        first = false;
+        outputs.add(&reports)?;
         for report in &reports {
             exit = exit.worse(output.judge(session, report));
         }
     }
-    if in_one_document {
-        print(&documents.end(&failed))?;
-    }
+    outputs.finish(&failed)?;
     if plan.update && plan.as_of.is_none() {
         session.derive_events();
     }
     Ok(exit)
+}
+
+/// The job that a snapshot for GitHub is of.
+fn job(session: &Session<'_>, outputs: &[Planned]) -> Job {
+    if outputs.iter().all(|planned| planned.format.name != "github") {
+        return Job::default();
+    }
+    let job = crate::outputs::job();
+    if job.sha.is_empty() || job.reference.is_empty() {
+        session.warn("GITHUB_SHA and GITHUB_REF do not say which commit the snapshot is of; it names none");
+    }
+    job
 }
 
 /// The references of the command line and of the list, in this order.

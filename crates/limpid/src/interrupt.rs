@@ -15,8 +15,8 @@ use signal_hook::iterator::Signals;
 
 use crate::error::{Error, eprint_line};
 
-/// Folders that go when the program ends early.
-static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Folders and files that go when the program ends early.
+static PATHS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Whether the first signal only asks to end.
 static ASKS: AtomicBool = AtomicBool::new(false);
@@ -49,14 +49,14 @@ pub(crate) fn stop_when_asked() -> &'static Stop {
 
 /// Ends the process at once.
 pub(crate) fn end(code: i32) -> ! {
-    for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for path in PATHS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         // There is nobody left to tell.
-        let _ = std::fs::remove_dir_all(folder);
+        let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     }
     std::process::exit(code);
 }
 
-/// Has `folder` removed if the program is interrupted.
-pub(crate) fn remove_if_interrupted(folder: &Path) {
-    FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).push(folder.to_owned());
+/// Has a folder or a file removed if the program is interrupted.
+pub(crate) fn remove_if_interrupted(path: &Path) {
+    PATHS.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
 }

@@ -13,6 +13,7 @@ mod fleet_arguments;
 mod gate;
 mod images;
 mod interrupt;
+mod outputs;
 mod process;
 mod progress;
 mod queue_arguments;

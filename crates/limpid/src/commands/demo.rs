@@ -38,7 +38,7 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Error> {
         print("\n")?;
     }
     print(&format!("$ limpid affected {GHOST}\n"))?;
-    let moment = Moment { revision: NEWEST, today: "", as_of: "" };
+    let moment = Moment { revision: NEWEST, today: "", as_of: "", now: "" };
     let scope = Scope { moment, filter: ImageFilter::default() };
     let mut answer =
         limpid_index::fleet::affected(&session.store, GHOST, &scope, &VerdictFilter::default(), None)?;

@@ -3,24 +3,21 @@
 use limpid_index::Kernels;
 use limpid_model::Report;
 
-use crate::arguments::{Global, PackageFormat, Packages};
+use crate::arguments::{Global, Packages};
 use crate::error::{Error, Exit};
 use crate::images::{self, Output, Plan};
-use crate::session::{Session, style};
+use crate::outputs;
+use crate::session::Session;
 
 pub(crate) fn run(global: &Global, command: &Packages) -> Result<Exit, Error> {
-    if command.format == PackageFormat::Tsv && !command.images.is_one() {
-        let message =
-            "tab-separated values do not say which image they are of; name one image, or use another format";
-        return Err(Error::Usage { message: message.to_owned() });
-    }
+    let outputs = outputs::plan(command.format, &command.output, true)?;
     let session = Session::open(global)?;
-    let for_programs = command.format == PackageFormat::Json;
     images::run(
         &session,
         &Plan {
             images: &command.images,
-            for_programs,
+            outputs,
+            packages_only: true,
             update: false,
             as_of: None,
             kernels: Kernels::ByImage,
@@ -30,26 +27,10 @@ pub(crate) fn run(global: &Global, command: &Packages) -> Result<Exit, Error> {
 }
 
 impl Output for Packages {
-    fn text(&self, reports: &[Report], all_platforms: bool) -> String {
-        match (self.format, reports) {
-            (PackageFormat::Tsv, _) => reports.iter().map(limpid_report::packages_tsv).collect(),
-            (PackageFormat::Json, [report]) if !all_platforms => limpid_report::packages_json(report),
-            (PackageFormat::Json, _) => limpid_report::packages_of_platforms_json(reports),
-            (PackageFormat::Table, _) => {
-                let texts = reports.iter().map(|report| {
-                    let mut report = report.clone();
-                    if all_platforms {
-                        report.reference = format!("{} {}", report.reference, report.image.platform);
-                    }
-                    limpid_report::packages_table(&report, style())
-                });
-                texts.collect::<Vec<_>>().join("\n")
-            }
-        }
-    }
-
     fn judge(&self, session: &Session<'_>, report: &Report) -> Exit {
-        if self.format == PackageFormat::Tsv {
+        // Such lists have no place for what could not be read.
+        let planned = outputs::plan(self.format, &self.output, true).unwrap_or_default();
+        if planned.iter().any(|planned| planned.format.name == "tsv") {
             for problem in &report.coverage.problems {
                 session.warn(&format!("{}: {}", problem.problem.path, problem.problem.reason));
             }
