@@ -32,6 +32,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("containerd", "/usr/bin/ctr"),
     // Makes real databases of Arch Linux's.
     ("pacman-package-manager", "/usr/bin/pacman"),
+    // Validators of output formats come from Python's and Node's registries.
+    ("python3-venv", "/usr/share/doc/python3-venv"),
+    ("npm", "/usr/bin/npm"),
 ];
 
 /// Images that are built from the shared recipes, with the part of the recipe that makes them.
@@ -78,6 +81,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     } else {
         println!("skipped: the shared data is not here; tests that use it will say that they skip");
     }
+    step("install validators of output formats", || {
+        crate::validators::install(&root.join("target/validators"))
+    })?;
     step("house rules", || crate::tidy::run().map(|()| true))?;
     cargo("format", &["fmt", "--all", "--check"])?;
     cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
@@ -112,7 +118,7 @@ fn cargo(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     step(name, || succeeded(Command::new("cargo").args(arguments).current_dir(crate::root())).map(|()| true))
 }
 
-fn succeeded(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn succeeded(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
     if status.success() { Ok(()) } else { bail!("{:?} ended with {status}", command.get_program()) }
 }

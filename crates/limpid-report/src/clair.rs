@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::format::{Format, Subject, Write};
 use crate::json::document;
-use crate::scale::{affected, cvss_version, number, with_negligible};
+use crate::scale::{affected, cvss_version, date_time, number, with_negligible};
 use crate::source::{is_link, notice_page, page};
 
 pub(crate) const FORMAT: Format = Format {
@@ -173,11 +173,8 @@ fn vulnerability(report: &Report, finding: &Finding) -> (String, Value) {
         "repository": repository(report),
         "fixed_in_version": verdict.fixed,
     });
-    let issued = if known.published.is_empty() { &known.modified } else { &known.published };
-    if issued.len() >= 20 {
-        value["issued"] = issued.as_str().into();
-    } else if issued.len() == 10 {
-        value["issued"] = format!("{issued}T00:00:00Z").into();
+    if let Some(issued) = date_time(&known.published).or_else(|| date_time(&known.modified)) {
+        value["issued"] = issued.into();
     }
     (id, value)
 }

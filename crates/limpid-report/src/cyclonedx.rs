@@ -16,7 +16,7 @@ use crate::bom::Bom;
 use crate::format::{Edition, Format, Subject, Write};
 use crate::image_name::ImageName;
 use crate::json::document;
-use crate::scale::{advice, cvss_version, number, share};
+use crate::scale::{advice, cvss_version, date_time, number, share};
 use crate::source::{is_link, notice_page, page, source};
 
 pub(crate) const FORMAT: Format = Format {
@@ -249,8 +249,8 @@ fn vulnerability(
     value["recommendation"] = advice.join(" ").into();
     value["advisories"] = advisories(known, group).into();
     for (name, date) in [("published", &known.published), ("updated", &known.modified)] {
-        if is_date_time(date) {
-            value[name] = date.as_str().into();
+        if let Some(date) = date_time(date) {
+            value[name] = date.into();
         }
     }
     let mut analysis = Map::new();
@@ -343,11 +343,4 @@ fn advisories(known: &Vulnerability, group: &[&Finding]) -> Vec<Value> {
         .filter_map(|notice| Some(json!({ "title": notice, "url": notice_page(notice)? })));
     let links = known.links.iter().filter(|link| is_link(link)).map(|link| json!({ "url": link }));
     notices.chain(links).collect()
-}
-
-/// Whether a date is whole: some sources give a day alone, which the schema does not take.
-fn is_date_time(date: &str) -> bool {
-    date.len() >= 20
-        && date.as_bytes().get(10) == Some(&b'T')
-        && (date.ends_with('Z') || date.as_bytes().get(date.len() - 3) == Some(&b':'))
 }

@@ -69,15 +69,15 @@ fn vulnerability(report: &Report, finding: &Finding) -> Value {
     let package = &report.packages[finding.package].package;
     let known = &report.vulnerabilities[finding.vulnerability];
     let distribution = report.coverage.distribution.as_ref();
-    let os = distribution
-        .map_or_else(|| "unknown".to_owned(), |distribution| distribution.to_string().replace(' ', ":"));
+    let os = distribution.map(|distribution| distribution.to_string().replace(' ', ":"));
+    let os = os.filter(|os| !os.is_empty()).unwrap_or_else(|| "unknown".to_owned());
     let image = image(report);
     let mut vectors: Vec<Value> = Vec::new();
     for rated in
         known.ratings.iter().filter(|rated| !rated.vector.is_empty() && cvss_version(&rated.vector) != "4.0")
     {
         if is_vector(&rated.vector) {
-            vectors.push(json!({ "vendor": clip(&rated.source, NAME_CHARS_MAX), "vector": rated.vector }));
+            vectors.push(json!({ "vendor": if rated.source.is_empty() { "unknown".to_owned() } else { clip(&rated.source, NAME_CHARS_MAX) }, "vector": rated.vector }));
         }
     }
     vectors.truncate(VECTORS_MAX);

@@ -71,7 +71,7 @@ impl Document for Page {
              <meta name=\"referrer\" content=\"no-referrer\">\n<title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
             source(STYLE),
             source(SCRIPT),
-            markup(&title),
+            short(&title),
         );
         if self.articles.len() > 1 || !failed.is_empty() {
             page.push_str(&overview(&self.overview, failed));

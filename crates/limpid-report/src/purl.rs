@@ -28,8 +28,10 @@ pub fn purl(installed: &InstalledPackage, distribution: Option<&Distribution>) -
         }
         PackageType::Alpm => ("arch".to_owned(), lower(&package.name), package.version.clone()),
         PackageType::Ebuild => match package.name.split_once('/') {
-            Some((category, name)) => (category.to_owned(), name.to_owned(), package.version.clone()),
-            None => (String::new(), package.name.clone(), package.version.clone()),
+            Some((category, name)) if !name.contains('/') => {
+                (category.to_owned(), name.to_owned(), package.version.clone())
+            }
+            _ => (String::new(), package.name.clone(), package.version.clone()),
         },
         _ => (String::new(), package.name.clone(), package.version.clone()),
     };
@@ -106,6 +108,8 @@ fn write(
     version: &str,
     mut qualifiers: Vec<(&str, String)>,
 ) -> String {
+    // A purl has a name, also of what has none.
+    let name = if name.trim().trim_matches('/').is_empty() { "unnamed" } else { name };
     let mut purl = format!("pkg:{kind}/");
     for part in namespace.split('/').filter(|part| !part.is_empty()) {
         encode(part, &mut purl);

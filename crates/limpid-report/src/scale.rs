@@ -74,6 +74,27 @@ pub(crate) fn share(units: u32) -> f64 {
     f64::from(units) / 100_000.0
 }
 
+/// A date as RFC 3339 has it: of a day alone its beginning, of what is no date nothing.
+pub(crate) fn date_time(date: &str) -> Option<String> {
+    let fits = |text: &str, form: &str| {
+        let same = |(c, form): (u8, u8)| if form == b'0' { c.is_ascii_digit() } else { c == form };
+        text.len() == form.len() && text.bytes().zip(form.bytes()).all(same)
+    };
+    if fits(date, "0000-00-00") {
+        return Some(format!("{date}T00:00:00Z"));
+    }
+    let (time, zone) = date.split_at_checked(19)?;
+    let zone = match zone.strip_prefix('.') {
+        Some(fraction) => {
+            let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+            if digits == 0 { return None } else { &fraction[digits..] }
+        }
+        None => zone,
+    };
+    let is_zone = zone == "Z" || fits(zone, "+00:00") || fits(zone, "-00:00");
+    (fits(time, "0000-00-00T00:00:00") && is_zone).then(|| date.to_owned())
+}
+
 /// What a person can do about a finding, as one sentence.
 pub(crate) fn advice(report: &Report, finding: &Finding) -> String {
     let package = &report.packages[finding.package].package;
@@ -96,6 +117,29 @@ pub(crate) fn advice(report: &Report, finding: &Finding) -> String {
         }
         VerdictState::FixedAlready | VerdictState::NeverAffected => {
             format!("{} is not affected.", package.name)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date_time;
+
+    #[test]
+    fn dates_are_whole_or_none() {
+        assert_eq!(date_time("2026-01-02").as_deref(), Some("2026-01-02T00:00:00Z"));
+        for date in ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05+02:00"] {
+            assert_eq!(date_time(date).as_deref(), Some(date));
+        }
+        for date in [
+            "",
+            "2026",
+            "2026-01-02T03:04:05",
+            "2026-01-02T03:04:05.Z",
+            "<2026-01-02T03:04:05Z",
+            "ä026-01-02T03:04:0Z",
+        ] {
+            assert_eq!(date_time(date), None, "{date}");
         }
     }
 }

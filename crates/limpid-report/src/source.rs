@@ -130,9 +130,13 @@ pub(crate) fn notice_page(id: &str) -> Option<String> {
 pub(crate) fn is_link(link: &str) -> bool {
     /// Longer than browsers and schemas take.
     const BYTES_MAX: usize = 2000;
-    let is_web = ["https://", "http://", "ftp://"].iter().any(|scheme| {
-        link.strip_prefix(scheme).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
-    });
+    let schemes = ["https://", "http://", "ftp://"];
+    let rest = schemes.iter().find_map(|scheme| link.strip_prefix(scheme)).unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "80"));
+    let is_web = host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        && port.parse::<u16>().is_ok();
     // What RFC 3986 lets stand in an address, brackets aside: they stand in addresses of IPv6 alone.
     let may_stand = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#@!$&'()*+,;=%".contains(&b);
     let is_encoded = |(at, _)| {
@@ -183,6 +187,7 @@ mod tests {
             "data:x",
             "https://",
             "http://a#b#c",
+            "https://javascript:alert(1)//",
         ] {
             assert!(!is_link(link), "{link}");
         }

@@ -4,6 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_model::{Hidden, PackageClass, Report, Severity, Standing, Verdict, VerdictState};
 
+use crate::text::clip;
+
+/// Longer than any channel's name: what an advisory calls one is anybody's word.
+const CHANNEL_CHARS_MAX: usize = 100;
+
 /// `N thing` or `N things`.
 pub(crate) fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
@@ -90,6 +95,12 @@ pub(crate) fn hidden(report: &Report) -> String {
     )
 }
 
+/// A channel in the characters of a name: in every format these sentences stand as they are.
+fn named(channel: &str) -> String {
+    let is_named = |c: char| c.is_ascii_alphanumeric() || "-_.:+~ ".contains(c);
+    channel.chars().map(|c| if is_named(c) { c } else { '\u{fffd}' }).collect()
+}
+
 /// How many have a fix, those that need another channel than the release's own apart.
 fn fixable<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
     let mut channels: BTreeMap<&str, u64> = BTreeMap::new();
@@ -100,6 +111,7 @@ fn fixable<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
     let mut parts: Vec<String> = own.map(|own| format!("{own} can be fixed")).into_iter().collect();
     for (channel, number) in channels {
         let more = if parts.is_empty() { "can be fixed" } else { "more" };
+        let channel = clip(&named(channel), CHANNEL_CHARS_MAX);
         parts.push(format!("{number} {more} through {channel} alone"));
     }
     if parts.is_empty() { "None has a fix".to_owned() } else { parts.join(", ") }

@@ -12,7 +12,7 @@ use crate::bom::Bom;
 use crate::format::{Format, Subject, Write};
 use crate::image_name::ImageName;
 use crate::json::document;
-use crate::scale::{common, cvss_version, number, status};
+use crate::scale::{common, cvss_version, date_time, number, status};
 use crate::source::{is_link, page, source};
 use crate::text::clip;
 
@@ -257,8 +257,8 @@ fn vulnerability(report: &Report, bom: &Bom, finding: &Finding) -> Value {
         None => json!({ "ID": verdict.feed, "Name": verdict.feed, "URL": "" }),
     };
     for (name, date) in [("PublishedDate", &known.published), ("LastModifiedDate", &known.modified)] {
-        if !date.is_empty() {
-            value[name] = date.as_str().into();
+        if let Some(date) = date_time(date) {
+            value[name] = date.into();
         }
     }
     value

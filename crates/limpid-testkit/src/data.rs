@@ -1,6 +1,7 @@
 //! Data that tests use where it is, and do without where it is not.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The shared data: `LIMPID_SHARED`, else the folder `shared` beside the repository.
 pub fn shared() -> Option<PathBuf> {
@@ -17,6 +18,29 @@ pub fn corpus() -> Option<PathBuf> {
 /// Feeds laid out as a mirror: `LIMPID_FEEDS_DATA`, else `target/feeds`; `cargo xtask test` lays them out.
 pub fn feeds_mirror() -> Option<PathBuf> {
     folder("LIMPID_FEEDS_DATA", "../../target/feeds")
+}
+
+/// Validators of output formats: `LIMPID_VALIDATORS`, else `target/validators`; `cargo xtask test` installs them.
+pub fn validators() -> Option<PathBuf> {
+    folder("LIMPID_VALIDATORS", "../../target/validators").filter(|folder| folder.join("complete").is_file())
+}
+
+/// Has every file `NAME.FORMAT` of a folder judged by the format's own schema or validator. Returns how many of each
+/// format were judged, as a JSON object, or nothing if the validators are not here.
+pub fn validate(documents: &Path) -> Option<String> {
+    let validators = require_or_skip(validators(), "validators of output formats")?;
+    let program = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(program.path(), include_str!("validate.py")).unwrap();
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/limpid.schema.json");
+    let sarif = validators.join("node_modules/@microsoft/sarif-multitool-linux/sarif-2.1.0.json");
+    let output = Command::new(validators.join("venv/bin/python"))
+        .arg(program.path())
+        .args([documents, &schema, &sarif])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 fn folder(variable: &str, default: &str) -> Option<PathBuf> {

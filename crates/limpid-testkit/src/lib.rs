@@ -11,7 +11,7 @@ mod layer;
 mod registry;
 mod rpm;
 
-pub use data::{corpus, feeds_mirror, require_or_skip, shared};
+pub use data::{corpus, feeds_mirror, require_or_skip, shared, validate, validators};
 pub use engine::{EngineAnswer, FakeEngine, Framing};
 pub use fleet::SmallFleet;
 pub use image::{Encoding, Export, ImageBuilder};
