@@ -17,6 +17,7 @@ mod json;
 mod kernels;
 mod known;
 mod many;
+mod outputs;
 mod owner;
 mod packages;
 mod queue;
