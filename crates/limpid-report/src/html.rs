@@ -200,9 +200,9 @@ fn upgrades(report: &Report) -> String {
         let channel = if channel.is_empty() { String::new() } else { format!(" (from {})", short(channel)) };
         let packages: Vec<&str> = packages.into_iter().collect();
         text.push_str(&format!(
-            "<tr><td>{} {}</td><td><code>{}</code>{channel}</td><td><code>{}</code></td><td>{}</td></tr>\n",
-            findings.len(),
-            worst(&findings).map(|severity| format!("up to {}", badge(severity))).unwrap_or_default(),
+            "<tr><td>{}{}</td><td><code>{}</code>{channel}</td><td><code>{}</code></td><td>{}</td></tr>\n",
+            crate::summary::plural(findings.len() as u64, "finding", "findings"),
+            worst(&findings).map(|severity| format!(", up to {}", badge(severity))).unwrap_or_default(),
             short(source),
             short(&packages.join(", ")),
             layers.join(", "),

@@ -31,8 +31,13 @@ const FORMATS: [&str; 19] = [
     "quay",
 ];
 /// Real images, whose packages are deb, apk and rpm; the last has no feed.
-const IMAGES: [&str; 5] =
-    ["debian-bookworm-upgraded", "fx-alpine37", "fx-debian8-jessie", "distroless-python", "fx-mariner2-sqlite"];
+const IMAGES: [&str; 5] = [
+    "debian-bookworm-upgraded",
+    "fx-alpine37",
+    "fx-debian8-jessie",
+    "distroless-python",
+    "fx-mariner2-sqlite",
+];
 
 /// A context with an image of two layers beside it, and whose clock stands still.
 fn context() -> Context {
