@@ -260,7 +260,7 @@ fn receiver(statuses: &[u16]) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook?token=hidden", listener.local_addr().unwrap());
     let (sender, received) = channel();
-    let mut statuses = statuses.to_vec().into_iter();
+    let mut statuses = statuses.iter().copied();
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
