@@ -256,11 +256,11 @@ fn real_edits_are_told_as_reports_of_all_images_have_them() {
 type Request = (BTreeMap<String, String>, Vec<u8>);
 
 /// A webhook's receiver: answers each request with the next of some statuses, 200 after these, and hands over what came.
-fn receiver(statuses: &[u16]) -> (String, Receiver<Request>) {
+fn receiver(statuses: Vec<u16>) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook?token=hidden", listener.local_addr().unwrap());
     let (sender, received) = channel();
-    let mut statuses = statuses.iter().copied();
+    let mut statuses = statuses.into_iter();
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
@@ -319,7 +319,7 @@ fn a_webhook_gets_signed_events_and_those_it_refuses_are_kept() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     fs::write(context.path().join("secret"), format!("{secret}\n")).unwrap();
     // The second is refused for good, the fourth for now.
-    let (url, received) = receiver(&[200, 422, 200, 503]);
+    let (url, received) = receiver(vec![200, 422, 200, 503]);
     let deliver = ["events", "deliver", "--webhook", &url, "--secret-file", "secret", "--from", "start"];
     let output = context.run(&deliver);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -394,7 +394,7 @@ fn a_delivery_that_is_killed_loses_nothing_and_repeats_at_most_one_batch() {
     let to = Processed { rules_version: 1, ..from.clone() };
     assert!(store.put_events(&from, &to, &changes, 1).unwrap());
     drop(store);
-    let (url, received) = receiver(&[]);
+    let (url, received) = receiver(vec![]);
     let deliver = ["--quiet", "events", "deliver", "--webhook", &url, "--from", "start"];
     let (mut seen, mut repeated) = (Vec::new(), 0);
     let number = |body: &[u8]| {
