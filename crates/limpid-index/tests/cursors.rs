@@ -107,7 +107,7 @@ proptest! {
         before.iter().for_each(|has| add(&mut all, *has));
         let first: Vec<String> =
             all.iter().zip(&before).filter(|(_, has)| **has).map(|((_, name), _)| name.clone()).collect();
-        let moment = Moment { revision: NEWEST, today: "2026-01-01", as_of: "" };
+        let moment = Moment { revision: NEWEST, today: "2026-01-01", as_of: "", now: "2026-01-01T00:00:00Z" };
         let scope = Scope { moment, filter: ImageFilter::default() };
         let asked = PackageQuestion { name: "wanted".to_owned(), ..PackageQuestion::default() };
         let (mut listed, mut forgotten, mut cursor) = (Vec::new(), BTreeSet::new(), None::<String>);
