@@ -8,7 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use limpid_model::{Digest, ImageMetadata, LayerMetadata, Platform};
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ use ureq::http::{HeaderName, HeaderValue};
 use crate::image::{Image, LayerContent, OpenOptions};
 use crate::manifest::LAYERS_MAX;
 use crate::registry::{Blob, Client, LayerAddress, Source};
-use crate::{Error, Limits, RegistryError, Secret};
+use crate::{Error, Limits, RegistryError, RegistryOptions, Secret};
 
 /// Bytes of a layer's address. Signed ones have one or two thousand.
 const ADDRESS_BYTES_MAX: usize = 16 << 10;
@@ -26,6 +28,10 @@ const ADDRESS_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
 /// Bytes of a header's value. Tokens of registries have some thousand.
 const HEADER_BYTES_MAX: usize = 16 << 10;
+/// How slow a server may be: so long before anything is asked of it, and so many bytes a second from then on. Somebody
+/// else may wait for the same layer.
+const SLOW_SECONDS_MAX: u64 = 60;
+const BYTES_A_SECOND_MIN: u64 = 16 << 10;
 /// Headers that are the connection's own business, or ours when a download is resumed.
 const HEADERS_REFUSED: [&str; 10] = [
     "connection",
@@ -147,45 +153,86 @@ impl ClairLayer {
     }
 }
 
+/// Fetches layers from addresses; one for all images, so that connections are used again.
+#[derive(Clone)]
+pub struct LayerClient(Arc<Client>);
+
+impl fmt::Debug for LayerClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LayerClient")
+    }
+}
+
+impl LayerClient {
+    /// One that goes by these options; credentials in them are not used.
+    pub fn new(options: &RegistryOptions) -> Self {
+        Self(Arc::new(Client::new(options)))
+    }
+}
+
 /// An image whose layers are read from their addresses.
-struct ClairImage {
+pub struct ClairImage {
     metadata: ImageMetadata,
     layers: Vec<Arc<LayerAddress>>,
     limits: Limits,
+    connected: Mutex<BTreeMap<usize, Blob>>,
 }
 
 /// Opens the image that a manifest describes. Nothing is asked for until a layer is read.
 pub fn open_clair_manifest(manifest: &ClairManifest, options: &OpenOptions) -> Result<Box<dyn Image>, Error> {
-    manifest.check()?;
     if options.registry.offline {
         return Err(RegistryError::Offline { name: manifest.hash.to_string() }.into());
     }
-    let client = Arc::new(Client::new(&options.registry));
-    let layers = manifest.layers.iter().map(|layer| {
-        let (mut authorization, mut accept, mut others) = (None, Vec::new(), Vec::new());
-        for (name, value) in layer.named_headers()? {
-            match name {
-                AUTHORIZATION => authorization = Some(value),
-                // The one that says nothing of who asks may follow a redirect.
-                ACCEPT => accept.push((name, value.expose().to_owned())),
-                _ => others.push((name, value)),
+    let client = LayerClient::new(&options.registry);
+    Ok(Box::new(ClairImage::new(manifest, &client, &options.limits)?))
+}
+
+impl ClairImage {
+    /// The image that a manifest describes. Nothing is asked for yet.
+    pub fn new(manifest: &ClairManifest, client: &LayerClient, limits: &Limits) -> Result<Self, Error> {
+        manifest.check()?;
+        let layers = manifest.layers.iter().map(|layer| {
+            let (mut authorization, mut accept, mut others) = (None, Vec::new(), Vec::new());
+            for (name, value) in layer.named_headers()? {
+                match name {
+                    AUTHORIZATION => authorization = Some(value),
+                    // The one that says nothing of who asks may follow a redirect.
+                    ACCEPT => accept.push((name, value.expose().to_owned())),
+                    _ => others.push((name, value)),
+                }
             }
-        }
-        let (client, url) = (Arc::clone(&client), layer.uri.clone());
-        Ok(Arc::new(LayerAddress { client, url, authorization, headers: accept, headers_for_origin: others }))
-    });
-    let metadata = ImageMetadata {
-        manifest_digest: manifest.hash,
-        config_digest: None,
-        platform: Platform::default(),
-        os_version: String::new(),
-        created: String::new(),
-        environment: Vec::new(),
-        labels: Vec::new(),
-        layers: manifest.layers.iter().map(|layer| metadata(layer.hash)).collect(),
-    };
-    let layers = layers.collect::<Result<Vec<_>, Error>>()?;
-    Ok(Box::new(ClairImage { metadata, layers, limits: options.limits.clone() }))
+            let (client, url) = (Arc::clone(&client.0), layer.uri.clone());
+            let (headers, headers_for_origin) = (accept, others);
+            Ok(Arc::new(LayerAddress { client, url, authorization, headers, headers_for_origin }))
+        });
+        let layers = layers.collect::<Result<Vec<_>, Error>>()?;
+        let metadata = ImageMetadata {
+            manifest_digest: manifest.hash,
+            config_digest: None,
+            platform: Platform::default(),
+            os_version: String::new(),
+            created: String::new(),
+            environment: Vec::new(),
+            labels: Vec::new(),
+            layers: manifest.layers.iter().map(|layer| metadata(layer.hash)).collect(),
+        };
+        Ok(Self { metadata, layers, limits: limits.clone(), connected: Mutex::default() })
+    }
+
+    /// Asks for the layer at `index` now, so that its token need not outlive the wait for its turn.
+    pub fn connect(&self, index: usize) -> Result<(), Error> {
+        let blob = self.ask(index)?;
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner).insert(index, blob);
+        Ok(())
+    }
+
+    fn ask(&self, index: usize) -> Result<Blob, Error> {
+        let layer = self.metadata.layers.get(index).zip(self.layers.get(index));
+        let (layer, address) = layer.ok_or_else(|| Error::not_found(format!("layer {}", index + 1)))?;
+        let source = Source::Address(Arc::clone(address));
+        // What decompresses to more is refused, and no blob is larger than what it decompresses to.
+        Blob::open_unsized(source, layer.digest, self.limits.uncompressed_bytes)
+    }
 }
 
 /// The size of a layer is not known before it is asked for: 0 stands for that.
@@ -199,11 +246,29 @@ impl Image for ClairImage {
     }
 
     fn layer(&self, index: usize) -> Result<LayerContent, Error> {
-        let layer = self.metadata.layers.get(index).zip(self.layers.get(index));
-        let (layer, address) = layer.ok_or_else(|| Error::not_found(format!("layer {}", index + 1)))?;
-        let source = Source::Address(Arc::clone(address));
-        // What decompresses to more is refused, and no blob is larger than what it decompresses to.
-        let blob = Blob::open_unsized(source, layer.digest, self.limits.uncompressed_bytes)?;
-        Ok(LayerContent::Blob(Box::new(blob)))
+        let connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner).remove(&index);
+        let blob = connected.map_or_else(|| self.ask(index), Ok)?;
+        Ok(LayerContent::Blob(Box::new(Paced { blob, waited: Duration::ZERO, bytes: 0 })))
+    }
+}
+
+/// Gives up on a server that sends just enough to look alive.
+struct Paced {
+    blob: Blob,
+    /// How long the server was waited for.
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Read for Paced {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let begun = Instant::now();
+        let read = self.blob.read(buffer)?;
+        self.waited += begun.elapsed();
+        self.bytes += read as u64;
+        if self.waited.as_secs() > SLOW_SECONDS_MAX + self.bytes / BYTES_A_SECOND_MIN {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "its server is too slow"));
+        }
+        Ok(read)
     }
 }

@@ -36,7 +36,7 @@ mod stream;
 mod tar;
 mod visitor;
 
-pub use clair_manifest::{ClairLayer, ClairManifest, open_clair_manifest};
+pub use clair_manifest::{ClairImage, ClairLayer, ClairManifest, LayerClient, open_clair_manifest};
 pub use compression::Compression;
 pub use engine::EngineOptions;
 pub use engine_client::Endpoint;
@@ -46,7 +46,8 @@ pub use layer::{ExpectedBlob, LayerStats, decode_layer, read_layer};
 pub use limits::Limits;
 pub use reference::{Reference, ReferenceError};
 pub use registry::{
-    AuthFile, AuthFileKind, ClientCertificate, Proxies, RegistryError, RegistryOptions, Secret,
+    AuthFile, AuthFileKind, ClientCertificate, OutboundEntryError, OutboundPolicy, Proxies, RegistryError,
+    RegistryOptions, Secret,
 };
 pub use stream::{LayerStream, StreamVisitor, StreamedImage};
 pub use visitor::{Entry, EntryKind, FileContent, Interest, LayerVisitor};

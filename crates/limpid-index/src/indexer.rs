@@ -50,6 +50,17 @@ impl Indexer<'_> {
         Batch::new(self, source).run();
     }
 
+    /// Reads one layer of an image into the store, unless it is there: for callers that decide themselves which layers are
+    /// read when.
+    pub fn layer(&self, image: &dyn Image, index: usize) -> Result<(), Error> {
+        self.analysis().layer(image, index).map(drop)
+    }
+
+    /// Whether the store has what today's extractors say of a layer.
+    pub fn has_layer(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.analysis().known(digest)?.is_some())
+    }
+
     /// The image, if the store has it as today's extractors see it; notes that `reference` names it.
     pub(crate) fn known(
         &self,

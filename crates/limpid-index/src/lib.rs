@@ -47,7 +47,7 @@ pub use lease::{Process, ProcessState, exclusively};
 pub use ownership::{FilePackage, Ownership, PathOwner, ownership};
 pub use places::{Place, places};
 pub use progress::{Clock, Progress, Quiet};
-pub use records::Records;
+pub use records::{Records, unrated};
 pub use report::{Moment, Placement, placements, report};
 pub use stop::Stop;
 pub use update::{Outcome, Selection, Updated, Updater};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use limpid_feeds::{CveRecords, Document, Feed as _, FetchError, Fetched};
-use limpid_model::Advisory;
+use limpid_model::{Advisory, Report, Severity};
 use limpid_store::{FeedKey, FeedOutcome};
 
 use crate::update::take;
@@ -39,6 +39,20 @@ pub struct Records {
     pub failed: usize,
     /// See `failed`.
     pub error: String,
+}
+
+/// The vulnerabilities of a report of which nobody names a severity, or only another distribution: which distributions
+/// the store knows must not decide how bad something is.
+pub fn unrated(report: &Report) -> BTreeSet<String> {
+    let unrated = report.findings.iter().filter(|finding| {
+        let source = finding.rated.source.as_str();
+        let is_of_other_distribution = source != finding.verdict.feed
+            && source != limpid_feeds::LOCAL_FEED
+            && limpid_feeds::feed_named(source).is_some_and(|feed| !feed.enriches());
+        finding.rated.severity == Severity::Unknown || is_of_other_distribution
+    });
+    let known = unrated.filter_map(|finding| report.vulnerabilities.get(finding.vulnerability));
+    known.map(|vulnerability| vulnerability.id.clone()).collect()
 }
 
 enum Answer {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_feeds::Fetcher;
 use limpid_index::{Outcome, Selection, Updated, Updater};
-use limpid_model::{Finding, Report, Severity};
+use limpid_model::Report;
 use limpid_store::{FeedKey, Store as _};
 
 use crate::error::Error;
@@ -147,9 +147,7 @@ impl Session<'_> {
         if self.global.offline || self.global.no_enrich {
             return Ok(false);
         }
-        let unrated = report.findings.iter().filter(|finding| is_unrated(finding));
-        let ids: BTreeSet<String> =
-            unrated.map(|finding| report.vulnerabilities[finding.vulnerability].id.clone()).collect();
+        let ids = limpid_index::unrated(report);
         if ids.is_empty() {
             return Ok(false);
         }
@@ -193,16 +191,6 @@ fn needs(release: &str, key: &FeedKey) -> bool {
         feed.name() == key.feed
             && feed.documents(release).iter().any(|document| document.name == key.document)
     })
-}
-
-/// Whether there is no severity, or only what another distribution says: which distributions the store knows must
-/// not decide how bad something is.
-fn is_unrated(finding: &Finding) -> bool {
-    let source = finding.rated.source.as_str();
-    let is_of_other_distribution = source != finding.verdict.feed
-        && source != limpid_feeds::LOCAL_FEED
-        && limpid_feeds::feed_named(source).is_some_and(|feed| !feed.enriches());
-    finding.rated.severity == Severity::Unknown || is_of_other_distribution
 }
 
 /// Whether the feed speaks of vulnerabilities themselves.

@@ -10,7 +10,10 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use ureq::http::{HeaderName, HeaderValue, Uri};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::DefaultConnector;
 
+use super::outbound::Resolving;
 use super::proxy::{is_loopback, proxy_for};
 use super::tls::{SystemRoots, configuration};
 use super::{RegistryError, RegistryOptions, Secret};
@@ -25,6 +28,8 @@ const URL_BYTES_MAX: usize = 16 << 10;
 const ERROR_BYTES_MAX: u64 = 64 << 10;
 /// Characters of what a registry says that are shown.
 const SAID_MAX: usize = 300;
+/// Origins whose connections are kept.
+const AGENTS_MAX: usize = 128;
 /// Bytes that are taken from a connection at a time.
 const INPUT_BUFFER_BYTES: usize = 256 << 10;
 
@@ -100,7 +105,8 @@ impl Client {
         let mut origin = first.clone();
         for _ in 0..=REDIRECTS_MAX {
             let is_insecure = self.may_be_insecure(&origin, insecure);
-            if !origin.is_https && !is_insecure && !is_loopback(&origin.host) {
+            self.check_outbound(&origin)?;
+            if !origin.is_https && !is_insecure && !self.may_be_plain(&origin) {
                 let host = origin.host;
                 return Err(RegistryError::PlainHttp { url: without_query(&url), host }.into());
             }
@@ -116,7 +122,8 @@ impl Client {
             let target = target.ok_or_else(|| broken("it redirects to nowhere"))?;
             url = join(&url, target).ok_or_else(|| broken("it redirects to what is no address"))?;
             let next = self.origin(&url, ask.what)?;
-            if origin.is_https && !next.is_https && !self.may_be_insecure(&next, insecure) {
+            let may_be_plain = self.may_be_insecure(&next, insecure) || self.is_named(&next);
+            if origin.is_https && !next.is_https && !may_be_plain {
                 return Err(RegistryError::PlainHttp { url: without_query(&url), host: next.host }.into());
             }
             origin = next;
@@ -177,6 +184,23 @@ impl Client {
         self.options.insecure_registries.iter().any(named) || more.iter().any(named)
     }
 
+    /// Refuses what may not be asked, as far as that shows before names are resolved.
+    fn check_outbound(&self, origin: &Origin) -> Result<(), RegistryError> {
+        self.options
+            .outbound
+            .as_ref()
+            .map_or(Ok(()), |policy| policy.check_literal(&origin.host, origin.port))
+    }
+
+    /// Whether whoever runs the service named the host.
+    fn is_named(&self, origin: &Origin) -> bool {
+        self.options.outbound.as_ref().is_some_and(|policy| policy.names(&origin.host, origin.port))
+    }
+
+    fn may_be_plain(&self, origin: &Origin) -> bool {
+        is_loopback(&origin.host) || self.is_named(origin)
+    }
+
     fn origin(&self, url: &str, what: &str) -> Result<Origin, RegistryError> {
         let parsed = url.parse::<Uri>().ok().filter(|_| url.len() <= URL_BYTES_MAX);
         let error = || protocol(url.get(..100).unwrap_or(url), what, "this is no http or https address");
@@ -200,7 +224,12 @@ impl Client {
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
+        // Callers of a service may name any number of hosts.
+        if agents.len() >= AGENTS_MAX {
+            agents.clear();
+        }
         let options = &self.options;
+        let proxy = proxy_for(&options.proxies, origin.is_https, &origin.host, origin.port)?;
         let mut config = Agent::config_builder()
             .timeout_connect(Some(options.connect_timeout))
             .timeout_recv_response(Some(options.read_timeout))
@@ -209,12 +238,19 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .input_buffer_size(INPUT_BUFFER_BYTES)
-            .proxy(proxy_for(&options.proxies, origin.is_https, &origin.host, origin.port)?)
+            .proxy(proxy.clone())
             .user_agent(concat!("limpid/", env!("CARGO_PKG_VERSION")));
         if origin.is_https {
             config = config.tls_config(configuration(options, &self.roots, &origin.shown_host(), insecure)?);
         }
-        let agent: Agent = config.build().into();
+        let agent = match &options.outbound {
+            // A proxy's own address was named by whoever runs the service.
+            Some(policy) if proxy.is_none() => {
+                let resolver = Resolving { policy: policy.clone(), names: DefaultResolver::default() };
+                Agent::with_parts(config.build(), DefaultConnector::default(), resolver)
+            }
+            _ => config.build().into(),
+        };
         agents.insert(key, agent.clone());
         Ok(agent)
     }
@@ -284,6 +320,10 @@ fn failure(host: &str, error: ureq::Error) -> Failure {
                 );
             Failure { error: unreachable(text), transient: !refused }
         }
+        ureq::Error::Other(error) => match error.downcast::<RegistryError>() {
+            Ok(error) => (*error).into(),
+            Err(error) => unreachable(error.to_string()).into(),
+        },
         ureq::Error::ConnectionFailed | ureq::Error::Protocol(_) => {
             Failure { error: unreachable(error.to_string()), transient: true }
         }

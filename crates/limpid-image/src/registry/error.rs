@@ -66,6 +66,14 @@ pub enum RegistryError {
         /// Its host.
         host: String,
     },
+    /// It is not asked on behalf of others, since nobody named it.
+    #[error("{host} is not asked: {reason}")]
+    NotAllowed {
+        /// The host.
+        host: String,
+        /// What it is.
+        reason: String,
+    },
     /// The registry wants to know who asks, and what it was told is not enough.
     #[error("{host} wants credentials for {what} ({})", looked(.tried, .said))]
     Unauthorized {

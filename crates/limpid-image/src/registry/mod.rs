@@ -2,7 +2,8 @@
 //!
 //! One file each: the [`name`] grammar, [`registries_conf`] (mirrors, aliases, what is blocked), the HTTP
 //! [`client`] (redirects, retries, TLS, proxies), [`auth`] and [`credentials`], a [`repository`] at one host,
-//! [`blob`] streams that go on where they were cut, and the [`image`] itself.
+//! [`blob`] streams that go on where they were cut, the [`image`] itself, and what may be asked for others
+//! ([`outbound`]).
 //!
 //! Source: OCI distribution specification v1.1; Docker's token authentication; containers-registries.conf(5),
 //! containers-auth.json(5), containers-certs.d(5). Left out: containerd's hosts.toml, referrers, signatures.
@@ -15,6 +16,7 @@ mod error;
 mod image;
 mod name;
 mod options;
+mod outbound;
 mod proxy;
 mod registries_conf;
 mod repository;
@@ -26,3 +28,4 @@ pub use error::RegistryError;
 pub(crate) use image::{open, open_all};
 pub(crate) use name::{DOCKER_HUB, Name};
 pub use options::{AuthFile, AuthFileKind, ClientCertificate, Proxies, RegistryOptions, Secret};
+pub use outbound::{OutboundEntryError, OutboundPolicy};

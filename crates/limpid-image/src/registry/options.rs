@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::RegistryError;
+use super::{OutboundPolicy, RegistryError};
 
 /// A secret: never shown, never serialised.
 #[derive(Clone, PartialEq, Eq)]
@@ -111,6 +111,8 @@ pub struct RegistryOptions {
     pub insecure_registries: Vec<String>,
     /// Proxies.
     pub proxies: Proxies,
+    /// What may be asked, where callers name addresses; everything if nothing is said.
+    pub outbound: Option<OutboundPolicy>,
     /// Whether layers that registries do not give away are fetched from the addresses that the manifest names.
     pub foreign_layers: bool,
     /// How long to wait for a connection.
@@ -141,6 +143,7 @@ impl Default for RegistryOptions {
             client_certificate: None,
             insecure_registries: Vec::new(),
             proxies: Proxies::default(),
+            outbound: None,
             foreign_layers: false,
             connect_timeout: Duration::from_secs(15),
             read_timeout: Duration::from_secs(60),

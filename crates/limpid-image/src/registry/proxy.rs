@@ -65,7 +65,8 @@ fn is_exception(exceptions: &str, host: &str, port: u16) -> bool {
     })
 }
 
-fn contains(network: IpAddr, bits: &str, address: IpAddr) -> bool {
+/// Whether a network of so many bits has the address.
+pub(crate) fn contains(network: IpAddr, bits: &str, address: IpAddr) -> bool {
     let Ok(bits) = bits.parse::<u32>() else { return false };
     match (network, address) {
         (IpAddr::V4(network), IpAddr::V4(address)) if bits <= 32 => {
