@@ -23,6 +23,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["limpid-extract", "limpid-feeds", "limpid-image", "limpid-match", "limpid-model", "limpid-store"],
     ),
     (
+        "limpid-server",
+        &["limpid-feeds", "limpid-image", "limpid-index", "limpid-match", "limpid-model", "limpid-store"],
+    ),
+    (
         "limpid",
         &[
             "limpid-feeds",
@@ -32,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "limpid-model",
             "limpid-notify",
             "limpid-report",
+            "limpid-server",
             "limpid-store",
             "limpid-version",
         ],

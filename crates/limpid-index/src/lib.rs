@@ -48,7 +48,7 @@ pub use ownership::{FilePackage, Ownership, PathOwner, ownership};
 pub use places::{Place, places};
 pub use progress::{Clock, Progress, Quiet};
 pub use records::{Records, unrated};
-pub use report::{Moment, Placement, placements, report};
+pub use report::{Moment, Placement, installed, placements, report};
 pub use stop::Stop;
 pub use update::{Outcome, Selection, Updated, Updater};
 pub use verdicts::{explain, verdicts};

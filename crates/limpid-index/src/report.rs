@@ -6,7 +6,7 @@ use limpid_extract::EXTRACTORS;
 use limpid_match::Provenance;
 use limpid_model::{
     Coverage, Distribution, ExtractorVersion, FeedUse, Finding, InstalledPackage, LayerChange, LayerProblem,
-    PackageType, Problem, Report, Severity, Standing, Support, Unmatched, Verdict,
+    Occurrence, PackageType, Problem, Report, Severity, Standing, Support, Unmatched, Verdict,
 };
 use limpid_store::{FeedState, ImageRecord, LayerContents, NEWEST, OccurrenceId, Store};
 
@@ -59,19 +59,7 @@ pub fn report(
         true => kernels::take_out(&mut verdicts, &occurrences, |id| placements.contains_key(id)),
         false => Vec::new(),
     };
-    let mut installed: Vec<(OccurrenceId, InstalledPackage)> = Vec::with_capacity(placements.len());
-    for (id, placement) in &placements {
-        let Some(occurrence) = occurrences.get(id) else { continue };
-        let package = InstalledPackage {
-            package: occurrence.package.clone(),
-            class: limpid_match::class(&occurrence.package),
-            context: occurrence.context.clone(),
-            layer: placement.layer,
-            path: placement.path.clone(),
-        };
-        installed.push((*id, package));
-    }
-    installed.sort_by(|(_, a), (_, b)| (&a.package, &a.path).cmp(&(&b.package, &b.path)));
+    let installed = installed(&layers, &occurrences);
     let reported = |id: &OccurrenceId| verdicts.get(id).into_iter().flatten();
     let named =
         installed.iter().flat_map(|(id, _)| reported(id)).map(|verdict| verdict.vulnerability.as_str());
@@ -91,6 +79,27 @@ pub fn report(
         as_of: moment.as_of.to_owned(),
         moment: if moment.as_of.is_empty() { moment.now } else { moment.as_of }.to_owned(),
     })
+}
+
+/// The packages of an image as it stands, sorted, from what its layers did.
+pub fn installed(
+    layers: &[LayerContents],
+    occurrences: &BTreeMap<OccurrenceId, Occurrence>,
+) -> Vec<(OccurrenceId, InstalledPackage)> {
+    let mut installed: Vec<(OccurrenceId, InstalledPackage)> = Vec::new();
+    for (id, placement) in placements(layers) {
+        let Some(occurrence) = occurrences.get(&id) else { continue };
+        let package = InstalledPackage {
+            package: occurrence.package.clone(),
+            class: limpid_match::class(&occurrence.package),
+            context: occurrence.context.clone(),
+            layer: placement.layer,
+            path: placement.path,
+        };
+        installed.push((id, package));
+    }
+    installed.sort_by(|(_, a), (_, b)| (&a.package, &a.path).cmp(&(&b.package, &b.path)));
+    installed
 }
 
 /// The findings of packages, given as each package's verdicts, the worst first.

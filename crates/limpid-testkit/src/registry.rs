@@ -36,7 +36,7 @@ impl Request {
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// Headers, `Content-Length` included if it should differ from the body's.
+    /// Headers, `Content-Length` included if it should differ from the body's, or `Transfer-Encoding` if the body has one.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -141,7 +141,8 @@ fn serve(mut stream: TcpStream, handler: &Handler, seen: &Mutex<Vec<Request>>) -
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    if !answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+    let framing = ["content-length", "transfer-encoding"];
+    if !answer.headers.iter().any(|(name, _)| framing.contains(&name.to_ascii_lowercase().as_str())) {
         head.push_str(&format!("Content-Length: {}\r\n", answer.body.len()));
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;

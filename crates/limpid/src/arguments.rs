@@ -30,6 +30,11 @@ References:
 A FILE of - is standard input. Docker is asked where DOCKER_HOST or its context says, Podman where
 CONTAINER_HOST says, else at the usual sockets.";
 
+const SERVE: &str = "\
+Settings come from --config, then from LIMPID_SERVE_… variables; `limpid config defaults` prints every key. Without any,
+the APIs are at 127.0.0.1:6060, and /healthz, /readyz and /metrics at 127.0.0.1:8089. Elsewhere than on loopback the
+service starts only with `auth`: a shared key, or `none`.";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -117,11 +122,15 @@ pub(crate) enum Command {
     /// Images that workers are to index: adding them, lists of Clair's and Harbor's, how far it is
     #[command(subcommand)]
     Queue(QueueCommand),
-    /// Stay and work: `--role worker` indexes what the queue names
+    /// Stay and answer over HTTP, as Clair does for registries; or `--role worker`: index what the queue names
+    #[command(after_help = SERVE)]
     Serve(Serve),
     /// Look after the store: what it holds, whether it is sound, forgetting images, backups
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Check the settings of `serve`, or print every one with its default
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Compare versions as an ecosystem's own tool does
     #[command(subcommand)]
     Version(Version),
@@ -385,6 +394,28 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         force: bool,
     },
+}
+
+/// Where the settings of the service are.
+#[derive(Debug, Args)]
+pub(crate) struct SettingsArguments {
+    /// The service's settings (YAML)
+    #[arg(long, value_name = "FILE", env = "LIMPID_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Clair's own config.yaml, for the keys that mean something here; --config and the environment come after it
+    #[arg(long, value_name = "FILE", env = "CLAIR_CONF")]
+    pub(crate) clair_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read the settings as `serve` does, and say what is wrong with them or has no meaning
+    Check {
+        #[command(flatten)]
+        settings: SettingsArguments,
+    },
+    /// Print every key with its default and what it means
+    Defaults,
 }
 
 #[derive(Debug, Subcommand)]

@@ -62,6 +62,8 @@ pub(crate) enum Error {
     Feeds(String),
     #[error("{message}")]
     Usage { message: String },
+    #[error(transparent)]
+    Serve(#[from] limpid_server::Error),
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
 }
@@ -85,7 +87,8 @@ impl Error {
         match self {
             // The reader of our output has seen enough (`limpid … | head`): no failure.
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
-            Self::Io { .. } => Exit::Failure,
+            Self::Serve(limpid_server::Error::Config(_)) => Exit::Usage,
+            Self::Io { .. } | Self::Serve(_) => Exit::Failure,
             Self::Reference(_) | Self::Usage { .. } => Exit::Usage,
             Self::Feeds(_) => Exit::Feeds,
             Self::UnknownImage(_) => Exit::Image,
@@ -111,6 +114,9 @@ impl Error {
         }
         if let Self::Index(limpid_index::Error::Cursor(_)) = self {
             return Some(Cow::Borrowed("leave out --after, and take the cursor that the answer ends with"));
+        }
+        if let Self::Serve(error) = self {
+            return serve_hint(error).map(Cow::Borrowed);
         }
         if let Self::Feeds(reason) = self {
             return reason.contains("cannot be reached").then_some(Cow::Borrowed(
@@ -177,6 +183,22 @@ impl Error {
             eprint_line(&format!("hint: {hint}"));
         }
     }
+}
+
+/// What to do about a service that does not start.
+fn serve_hint(error: &limpid_server::Error) -> Option<&'static str> {
+    use limpid_server::ConfigError as Config;
+    Some(match error {
+        limpid_server::Error::Listen { .. } => {
+            "choose another address with `listen` or `introspection`, or end what is there"
+        }
+        limpid_server::Error::Config(Config::Open { .. }) => {
+            "for a shared key: `auth: {psk: {key: BASE64, issuers: [quay]}}`, or LIMPID_SERVE_AUTH_PSK_KEY; to leave it open: \
+             `auth: none`, or LIMPID_SERVE_AUTH=none"
+        }
+        limpid_server::Error::Config(_) => "`limpid config defaults` prints every key and what it means",
+        limpid_server::Error::System(_) => return None,
+    })
 }
 
 /// What to do about an engine that does not answer.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::arguments::{PlatformChoice, ReportFormat};
+use crate::arguments::{PlatformChoice, ReportFormat, SettingsArguments};
 use crate::registry_options::RegistryArguments;
 
 #[derive(Debug, Subcommand)]
@@ -113,39 +113,45 @@ pub(crate) enum StateChoice {
     Cancelled,
 }
 
+/// Under which `--help` lists what only workers heed.
+const WORKERS: &str = "For --role worker";
+
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// What this process does: `worker` indexes the images that the queue names, keeps feeds fresh and looks after
-    /// the store
-    #[arg(long, value_name = "ROLE")]
-    pub(crate) role: String,
+    /// What this process does. `indexer` takes images in and `matcher` keeps feeds fresh and reports, over HTTP; `all` is
+    /// both; `worker` indexes the images that the queue names, keeps feeds fresh and looks after the store [default: all,
+    /// or what CLAIR_MODE says if Clair's settings are read]
+    #[arg(long, value_name = "ROLE", env = "LIMPID_ROLE")]
+    pub(crate) role: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
     /// End once no job waits or runs any more, whoever has it; with exit code 4 if one that this process had failed for
     /// good
-    #[arg(long, visible_alias = "drain")]
+    #[arg(help_heading = WORKERS, long, visible_alias = "drain")]
     pub(crate) until_empty: bool,
     /// Layers that are read at the same time [default: as many as there are cores]
-    #[arg(long, value_name = "N")]
+    #[arg(help_heading = WORKERS, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
     /// Jobs that are held at a time: what waits again if this process dies [default: twice the threads, 4 at least]
-    #[arg(long, value_name = "N")]
+    #[arg(help_heading = WORKERS, long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
     /// Leave feeds to others
-    #[arg(long)]
+    #[arg(help_heading = WORKERS, long)]
     pub(crate) no_update: bool,
     /// Update feeds that are so old
-    #[arg(long, value_name = "SECONDS", default_value_t = 6 * 3600)]
+    #[arg(help_heading = WORKERS, long, value_name = "SECONDS", default_value_t = 6 * 3600)]
     pub(crate) update_interval: u32,
     /// Free what no image uses so often, one of all workers; 0 for never
-    #[arg(long, value_name = "SECONDS", default_value_t = 24 * 3600)]
+    #[arg(help_heading = WORKERS, long, value_name = "SECONDS", default_value_t = 24 * 3600)]
     pub(crate) gc_interval: u32,
     /// Forget jobs that were done or called off so many days ago
-    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    #[arg(help_heading = WORKERS, long, value_name = "DAYS", default_value_t = 7)]
     pub(crate) keep_jobs: u32,
     /// When asked to stop (SIGTERM, SIGINT), finish what is begun for so long; then give it back
-    #[arg(long, value_name = "SECONDS", default_value_t = 25)]
+    #[arg(help_heading = WORKERS, long, value_name = "SECONDS", default_value_t = 25)]
     pub(crate) stop_grace: u32,
     /// How to write the log, to standard error
-    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+    #[arg(help_heading = WORKERS, long, value_enum, default_value_t = LogFormat::Json)]
     pub(crate) log: LogFormat,
     #[command(flatten)]
     pub(crate) registry: RegistryArguments,

@@ -234,24 +234,30 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn fetch_options(&self) -> Result<FetchOptions, Error> {
-        let mirror = self.global.feeds_mirror.as_deref().map(str::parse::<Mirror>).transpose();
-        let mirror = mirror.map_err(|error| Error::Usage { message: format!("--feeds-mirror: {error}") })?;
-        Ok(FetchOptions { mirror, offline: self.global.offline, ..FetchOptions::default() })
+        fetch_options(self.global)
     }
 
     pub(crate) fn warn(&self, message: &str) {
-        self.tell("warning", message);
+        tell(self.global, "warning", message);
     }
 
     /// What is worth knowing and nothing to worry about.
     pub(crate) fn note(&self, message: &str) {
-        self.tell("note", message);
+        tell(self.global, "note", message);
     }
+}
 
-    fn tell(&self, kind: &str, message: &str) {
-        if !self.global.quiet {
-            eprint_line(&format!("{kind}: {}", limpid_report::terminal::printable(message)));
-        }
+/// How feeds are got.
+pub(crate) fn fetch_options(global: &Global) -> Result<FetchOptions, Error> {
+    let mirror = global.feeds_mirror.as_deref().map(str::parse::<Mirror>).transpose();
+    let mirror = mirror.map_err(|error| Error::Usage { message: format!("--feeds-mirror: {error}") })?;
+    Ok(FetchOptions { mirror, offline: global.offline, ..FetchOptions::default() })
+}
+
+/// A line for people, unless they want none.
+pub(crate) fn tell(global: &Global, kind: &str, message: &str) {
+    if !global.quiet {
+        eprint_line(&format!("{kind}: {}", limpid_report::terminal::printable(message)));
     }
 }
 

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod affected;
+mod config;
 mod coverage;
 mod deliveries;
 mod demo;
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         Command::Queue(command) => queue::run(global, command),
         Command::Serve(command) => serve::run(global, command),
         Command::Store(command) => store::run(global, command),
+        Command::Config(command) => config::run(global, command),
         Command::Version(command) => version::run(command),
         Command::Coverage => coverage::run(),
         Command::Demo => demo::run(global),

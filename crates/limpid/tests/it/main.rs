@@ -3,6 +3,7 @@
 
 mod advisories;
 mod binary_versions;
+mod clair_v4;
 mod databases;
 mod distributions;
 mod engines;

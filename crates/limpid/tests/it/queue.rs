@@ -319,8 +319,8 @@ fn the_queue_is_looked_after() {
     assert!(context.ok(&["queue", "status"]).contains("done                0\n"));
     assert!(context.ok(&["queue", "list"]).is_empty());
 
-    let (exit, error) = context.fails(&["serve", "--role", "indexer"]);
-    assert!(exit == 3 && error.contains("no role `indexer`"), "{error}");
+    let (exit, error) = context.fails(&["serve", "--role", "gardener"]);
+    assert!(exit == 3 && error.contains("no role `gardener`"), "{error}");
     let (exit, error) = context.fails(&["serve", "--role", "worker", "--registry-token", "t"]);
     assert!(exit == 3 && error.contains("are for one registry"), "{error}");
 }
