@@ -88,7 +88,7 @@ fn a_list_that_cannot_be_used_is_refused() {
     let (code, _) = context.fails(&["scan"]);
     assert_eq!(code, 3);
     let (code, error) = context.fails(&["packages", "--format", "tsv", "oci:a", "oci:b"]);
-    assert!(code == 3 && error.contains("name one image"), "{error}");
+    assert!(code == 3 && error.contains("is of one image; name one"), "{error}");
     fs::write(context.path().join("empty"), "# nothing\n").unwrap();
     let text = context.ok(&["--offline", "scan", "--format", "json", "--from-file", "empty"]);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
