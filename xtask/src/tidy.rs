@@ -44,7 +44,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("limpid-testkit", &["limpid-model"]),
     (
         "limpid-bench",
-        &["limpid-extract", "limpid-feeds", "limpid-image", "limpid-model", "limpid-store", "limpid-testkit"],
+        &[
+            "limpid-extract",
+            "limpid-feeds",
+            "limpid-image",
+            "limpid-index",
+            "limpid-match",
+            "limpid-model",
+            "limpid-store",
+            "limpid-testkit",
+        ],
     ),
 ];
 

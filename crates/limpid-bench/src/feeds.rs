@@ -123,8 +123,7 @@ impl Feeds {
 }
 
 fn of_feed(name: &str, usage: &Usage, loaded: &Loaded) -> Vec<Figure> {
-    let figure =
-        |what: &str, value, unit| Figure { name: format!("{name}, {what}"), value, unit, target_max: None };
+    let figure = |what: &str, value, unit| Figure::new(format!("{name}, {what}"), value, unit);
     vec![
         figure("documents", loaded.documents as f64, ""),
         figure("documents that failed", loaded.failed.len() as f64, ""),
@@ -138,11 +137,8 @@ fn of_feed(name: &str, usage: &Usage, loaded: &Loaded) -> Vec<Figure> {
 }
 
 fn of_core(cold: &Usage, again: &Usage, loaded: &Loaded, store: &Path) -> anyhow::Result<Vec<Figure>> {
-    let figure = |what: &str, value, unit, target_max| Figure {
-        name: format!("core feeds, {what}"),
-        value,
-        unit,
-        target_max,
+    let figure = |what: &str, value, unit, target_max| {
+        Figure::new(format!("core feeds, {what}"), value, unit).at_most(target_max)
     };
     let described = described_bytes(store)?;
     let size: u64 = ["db", "db-wal"]

@@ -7,7 +7,9 @@
 
 mod feeds;
 mod figure;
+mod fleet;
 mod floor;
+mod kill;
 mod measure;
 mod registry;
 mod rpmdb;
@@ -37,6 +39,13 @@ enum Command {
     Feeds(feeds::Feeds),
     /// A backlog and several workers, some of them killed: what is lost or done twice, and how long it takes
     Workers(workers::Workers),
+    /// A registry of many images: what the store takes, how fast it is filled and asked, and whether its answers are right
+    Fleet(fleet::Fleet),
+    /// Kill a process that works on a store, again and again: everything acknowledged must be there
+    Kill(kill::Kill),
+    /// Work on a store until killed
+    #[command(hide = true)]
+    KillChild(kill::KillChild),
     /// Hash and decode an image's layers and throw the result away: what `scan` compares with
     #[command(hide = true)]
     Floor(floor::Floor),
@@ -52,6 +61,9 @@ fn main() -> anyhow::Result<()> {
         Command::ReadRpmdb(read) => read.run(),
         Command::Feeds(feeds) => feeds.run(),
         Command::Workers(workers) => workers.run(),
+        Command::Fleet(fleet) => fleet.run(),
+        Command::Kill(kill) => kill.run(),
+        Command::KillChild(child) => child.run(),
         Command::Floor(floor) => floor.run(),
         Command::Measure(measure) => measure.run(),
     }

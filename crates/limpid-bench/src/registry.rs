@@ -75,8 +75,7 @@ pub(crate) fn figures(limpid: &Path, image: &str, rounds: usize) -> anyhow::Resu
         }
     }
     let of = |pick: fn(&(Usage, Usage)) -> f64| median(measured.iter().map(pick));
-    let figure =
-        |name: &str, value, unit, target_max| Figure { name: name.to_owned(), value, unit, target_max };
+    let figure = |name: &str, value, unit, target_max| Figure::new(name, value, unit).at_most(target_max);
     Ok(vec![
         figure("cold from the layout, wall", of(|(layout, _)| layout.wall_seconds), "s", None),
         figure("cold from the registry, wall", of(|(_, registry)| registry.wall_seconds), "s", None),

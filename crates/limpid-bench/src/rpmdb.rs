@@ -83,12 +83,8 @@ impl Rpmdb {
                 (0..=self.rounds).map(|_| self.read(name, &path)).collect::<anyhow::Result<Vec<Usage>>>()?;
             // The first round fills the machine's file cache and is not counted.
             let read = &read[1..];
-            let figure = |name: &str, value, unit, target_max| Figure {
-                name: name.to_owned(),
-                value,
-                unit,
-                target_max,
-            };
+            let figure =
+                |name: &str, value, unit, target_max| Figure::new(name, value, unit).at_most(target_max);
             let milliseconds = |pick: fn(&Usage) -> f64| median(read.iter().map(pick)) * 1000.0;
             figures.extend([
                 figure(size, fs::metadata(&path)?.len() as f64 / 1e6, "MB", None),

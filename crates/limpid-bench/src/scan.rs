@@ -113,8 +113,7 @@ fn eprintln_skip(error: &anyhow::Error) {
 }
 
 fn figures(rounds: &[Round], known: &[Usage]) -> Vec<Figure> {
-    let figure =
-        |name: &str, value, unit, target_max| Figure { name: name.to_owned(), value, unit, target_max };
+    let figure = |name: &str, value, unit, target_max| Figure::new(name, value, unit).at_most(target_max);
     let of = |pick: fn(&Round) -> f64| median(rounds.iter().map(pick));
     let mut figures = vec![
         figure("cold scan, wall", of(|r| r.scan.wall_seconds), "s", None),

@@ -107,11 +107,8 @@ impl Workers {
         }
         let counts = store.job_counts(0)?;
         let (doubled, untold) = ends(folder.path(), self.workers, self.images)?;
-        let figure = |name: &str, value: f64, unit, target_max| Figure {
-            name: name.to_owned(),
-            value,
-            unit,
-            target_max,
+        let figure = |name: &str, value: f64, unit, target_max: Option<f64>| {
+            Figure::new(name, value, unit).at_most(target_max)
         };
         let none = |name: &str, count: usize| figure(name, count as f64, "", Some(0.0));
         print(
