@@ -6,9 +6,9 @@ use limpid_model::{Advisory, Affected, AffectedState, PackageKind, Severity};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::{count, integer, texts};
+use super::{count, feeds, integer, texts};
 use crate::store::{AdvisoryRecord, FeedKey, Knowledge, StoredAffected};
-use crate::{Result, codec};
+use crate::{Error, Result, codec};
 
 /// What of [`Affected`] has no column of its own.
 #[derive(Serialize, Deserialize)]
@@ -144,21 +144,33 @@ pub(super) fn knowledge(
     vulnerabilities: &[&str],
     at: u64,
 ) -> Result<BTreeMap<String, Vec<Knowledge>>> {
+    // A report asks of hundreds: names of feeds are read once, ids only where they are not the vulnerability's, and the few
+    // rows of each are sorted here.
+    let feeds = feeds::names(connection)?;
     let mut statement = connection.prepare_cached(
-        "SELECT f.feed, i.value, d.body FROM text v JOIN advisory d ON d.vulnerability_text = v.text_id
-         JOIN feed f USING (feed_id) JOIN text i ON i.text_id = d.id_text
-         WHERE v.value = ?1 AND d.withdrawn = 0 AND d.from_revision <= ?2
-            AND (d.to_revision IS NULL OR d.to_revision > ?2) ORDER BY f.feed, i.value, f.document",
+        "SELECT feed_id, id_text, body FROM advisory WHERE vulnerability_text = ?1 AND withdrawn = 0
+            AND from_revision <= ?2 AND (to_revision IS NULL OR to_revision > ?2)",
     )?;
     let mut found: BTreeMap<String, Vec<Knowledge>> = BTreeMap::new();
     for vulnerability in vulnerabilities {
-        let mut rows = statement.query(params![vulnerability, integer(at)])?;
+        let Some(text) = texts::find(connection, vulnerability)? else { continue };
+        let mut said: Vec<(Knowledge, &str)> = Vec::new();
+        let mut rows = statement.query(params![text, integer(at)])?;
         while let Some(row) = rows.next()? {
-            found.entry((*vulnerability).to_owned()).or_default().push(Knowledge {
-                feed: row.get(0)?,
-                advisory: row.get(1)?,
-                details: codec::decode(&row.get::<_, Vec<u8>>(2)?, "an advisory's details")?,
+            let key =
+                feeds.get(&row.get(0)?).ok_or_else(|| Error::Corrupt("a feed is missing".to_owned()))?;
+            let id: i64 = row.get(1)?;
+            let advisory =
+                if id == text { (*vulnerability).to_owned() } else { texts::value(connection, id)? };
+            let body = row.get_ref(2)?.as_blob().map_err(|error| Error::Corrupt(error.to_string()))?;
+            let details = codec::decode(body, "an advisory's details")?;
+            said.push((Knowledge { feed: key.feed.clone(), advisory, details }, &key.document));
+        }
+        if !said.is_empty() {
+            said.sort_by(|(a, a_document), (b, b_document)| {
+                (&a.feed, &a.advisory, a_document).cmp(&(&b.feed, &b.advisory, b_document))
             });
+            found.insert((*vulnerability).to_owned(), said.into_iter().map(|(said, _)| said).collect());
         }
     }
     Ok(found)

@@ -36,6 +36,14 @@ pub(super) fn feeds(connection: &Connection) -> Result<Vec<FeedState>> {
     Ok(statement.query_map([], read_feed)?.collect::<Result<_, _>>()?)
 }
 
+/// Every document by its row's id.
+pub(super) fn names(connection: &Connection) -> Result<BTreeMap<i64, FeedKey>> {
+    let mut statement = connection.prepare_cached("SELECT feed_id, feed, document FROM feed")?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, FeedKey { feed: row.get(1)?, document: row.get(2)? })))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn feeds_for(connection: &Connection, release: &str, at: u64) -> Result<Vec<FeedState>> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {FEED_COLUMNS}, f.feed_id FROM text t JOIN feed_release r ON r.release_text = t.text_id
