@@ -58,7 +58,7 @@ pub fn affected(
     let holding = store.holding(&hits.keys().copied().collect::<Vec<_>>())?.intersection(&population.images);
     let mut basis = population.basis(store, &holding)?;
     basis.revision = cursor.revision;
-    let (packages, packages_left_out) = versions(store, &candidates, &hits, &holding)?;
+    let (packages, packages_left_out) = versions(store, &candidates, &hits, &population.images)?;
     let packages_of = hits.keys().filter_map(|id| Some((*id, candidates.get(id)?.package.clone())));
     let packages_of: BTreeMap<OccurrenceId, Package> = packages_of.collect();
     let pages = Pages::new(holding, cursor, question);
@@ -140,7 +140,7 @@ fn versions(
     store: &dyn Store,
     candidates: &Occurrences,
     hits: &Hits,
-    holding: &limpid_store::ImageSet,
+    asked: &limpid_store::ImageSet,
 ) -> Result<(Vec<AffectedVersion>, u64), Error> {
     let mut groups: BTreeMap<(&Package, &str, &Verdict), (Vec<OccurrenceId>, &Rated)> = BTreeMap::new();
     for (id, hits) in hits {
@@ -151,7 +151,9 @@ fn versions(
         }
     }
     let occurrences: Vec<Vec<OccurrenceId>> = groups.values().map(|(ids, _)| ids.clone()).collect();
-    let counts = store.counts(&occurrences, Some(holding))?;
+    // Whoever holds one of them is affected, so counting within all that was asked about comes to the same, and is quicker
+    // where that is every image.
+    let counts = store.counts(&occurrences, Some(asked))?;
     let versions = groups.into_iter().zip(counts).filter(|(_, images)| *images > 0);
     let mut versions: Vec<AffectedVersion> = versions
         .map(|(((package, release, verdict), (_, rated)), images)| AffectedVersion {

@@ -80,9 +80,18 @@ impl Population {
     pub(crate) fn basis(&self, store: &dyn Store, found: &ImageSet) -> Result<Basis, Error> {
         let mut basis = self.basis.clone();
         if basis.unanswerable > 0 && !found.is_empty() {
-            let found = store.releases(found)?.into_iter();
-            let moved: u64 =
-                found.filter(|(release, _)| self.silent.contains(release)).map(|(_, images)| images).sum();
+            let mut moved = 0;
+            if self.silent.contains("") {
+                let found = store.releases(found)?.into_iter();
+                let found = found.filter(|(release, _)| self.silent.contains(release));
+                moved = found.map(|(_, images)| images).sum();
+            } else {
+                // They are few and stand together, so that they are found sooner than all others are told apart.
+                for release in &self.silent {
+                    let filter = ImageFilter { release: release.clone(), ..ImageFilter::default() };
+                    moved += store.select(&filter)?.intersection_len(found);
+                }
+            }
             basis.unanswerable = basis.unanswerable.saturating_sub(moved);
             basis.answerable += moved;
         }
