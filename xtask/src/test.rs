@@ -30,6 +30,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("podman", "/usr/bin/podman"),
     ("docker.io", "/usr/sbin/dockerd"),
     ("containerd", "/usr/bin/ctr"),
+    // The second engine of the store. Tests start clusters of their own; that of the package is not touched.
+    ("postgresql", "/usr/share/doc/postgresql"),
     // Makes real databases of Arch Linux's.
     ("pacman-package-manager", "/usr/bin/pacman"),
     // Validators of output formats come from Python's and Node's registries.

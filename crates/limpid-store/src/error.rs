@@ -48,6 +48,26 @@ pub enum Error {
         /// Which one.
         kind: &'static str,
     },
+    /// The address of a database is not one.
+    #[error("the address of the database is not right: {reason}")]
+    Address {
+        /// Why. It has no password in it.
+        reason: String,
+    },
+    /// The database does not answer, or not this user.
+    #[error("the database {address} cannot be used: {reason}")]
+    Unreachable {
+        /// Which one, without a password.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// What a store is to be copied to has something in it.
+    #[error("the store {0} is not empty; a store is copied into an empty one")]
+    NotEmpty(String),
+    /// The engine does not do this itself.
+    #[error("{0}")]
+    Elsewhere(&'static str),
     /// The disk is full; nothing of the change was kept.
     #[error("the disk of the store is full; nothing of the last change was kept")]
     DiskFull,

@@ -7,17 +7,33 @@
 
 mod channels;
 mod codec;
+mod column;
+mod cve;
+mod description;
+mod diff;
 mod error;
 mod events;
+mod exposure;
 mod fleet;
+mod image_body;
+mod invariants;
+mod kind;
+mod layer_body;
+mod open;
+
+mod postgres;
 mod queue;
+mod reference;
 mod segment;
 mod segment_build;
 mod segment_check;
 mod segment_plan;
 mod segment_query;
 mod sqlite;
+mod stage;
+mod statement;
 mod store;
+mod transfer;
 mod upkeep;
 
 pub use channels::{ChannelState, Channels, DeadLetter};
@@ -31,6 +47,9 @@ pub use queue::{
     Enqueued, JobCounts, JobEnd, JobId, JobRecord, JobState, NewJob, OPTIONS_BYTES_MAX, PRIORITY_MAX,
     PRIORITY_STEP_SECONDS, Queue, SUBJECT_BYTES_MAX, Taken, TakenJob, Taking,
 };
+
+pub use self::postgres::{Credentials, PostgresStore, is_address};
+pub use open::{open, open_with};
 pub use sqlite::SqliteStore;
 pub use store::{
     AdvisoryChange, AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, ImageContents,
@@ -38,4 +57,5 @@ pub use store::{
     OccurrenceId, PlacedId, ScoreDay, ScoreUpdate, SearchedFile, Store, StoredAffected, UpdateStats,
     Validators, VulnerabilityScore,
 };
+pub use transfer::{Moving, MovingSink, MovingSource, Row, Table, Transfer, copy};
 pub use upkeep::{Broken, CheckReport, Collection, Freed, StoreStatus, Upkeep};

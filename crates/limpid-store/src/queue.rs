@@ -21,6 +21,9 @@ pub const OPTIONS_BYTES_MAX: usize = 4 << 20;
 /// Bytes of the reason for a job's failure that are kept.
 pub(crate) const REASON_BYTES_MAX: usize = 2000;
 
+/// What a job is told that was given up because its workers died.
+pub(crate) const LOST: &str = "its workers ended without finishing it";
+
 /// A job in this store. Ids grow, and are never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub i64);

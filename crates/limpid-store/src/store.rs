@@ -7,7 +7,7 @@ use limpid_model::{
     LayerProblem, Occurrence, PackageDiff, Severity, Verdict,
 };
 
-use crate::{Channels, Events, Fleet, Queue, Result, Upkeep};
+use crate::{Channels, Events, Fleet, Queue, Result, Transfer, Upkeep};
 
 /// A package set node in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,15 @@ pub struct LayerRecord {
     /// Files that were looked for whatever extractors want, because a link of some image leads there:
     /// findings have those that are in the layer.
     pub searched: BTreeSet<SearchedFile>,
+}
+
+impl LayerRecord {
+    /// Whether the same extractors made it and searched for more.
+    pub(crate) fn says_more_than(&self, other: &Self) -> bool {
+        self.findings.extractors == other.findings.extractors
+            && self.searched != other.searched
+            && self.searched.is_superset(&other.searched)
+    }
 }
 
 /// A file that was looked for in a layer.
@@ -288,6 +297,9 @@ pub struct AdvisoryChange {
 /// Takes changes, one at a time.
 pub type ChangeSink<'a> = dyn FnMut(AdvisoryChange) -> Result<()> + 'a;
 
+/// Leases that ran out so long ago are of no use to anybody.
+pub(crate) const ABANDONED_SECONDS: i64 = 24 * 3600;
+
 /// Permission to do a task, which other processes respect while it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -298,7 +310,7 @@ pub struct Lease {
 }
 
 /// The store.
-pub trait Store: Channels + Events + Fleet + Queue + Upkeep + Send + Sync {
+pub trait Store: Channels + Events + Fleet + Queue + Transfer + Upkeep + Send + Sync {
     /// What a layer says, by its verified digest.
     fn layer(&self, digest: &Digest) -> Result<Option<LayerRecord>>;
     /// Keeps what a layer says and counts the reading. Findings of the same layer are replaced, unless those

@@ -61,8 +61,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "For every command")]
 pub(crate) struct Global {
-    /// The store's file, or `:memory:` to keep nothing [default: limpid/limpid.db in the user's data directory]
-    #[arg(long, global = true, value_name = "PATH", env = "LIMPID_STORE")]
+    /// The store: a file, `:memory:` to keep nothing, or a PostgreSQL database (postgres://USER@HOST/DATABASE)
+    /// [default: limpid/limpid.db in the user's data directory]
+    #[arg(long, global = true, value_name = "PATH|URL", env = "LIMPID_STORE", hide_env_values = true)]
     pub(crate) store: Option<PathBuf>,
     /// Use no network: images and advisories come from what is here
     #[arg(long, global = true)]
@@ -384,6 +385,18 @@ pub(crate) enum StoreCommand {
         /// The file, which must not be there yet
         #[arg(value_name = "FILE")]
         file: PathBuf,
+    },
+    /// Copy everything to another store, of whichever engine, that has nothing in it
+    ///
+    /// What is copied is what the source holds when it begins. Ended in the middle, the target stays empty. Others
+    /// should not write to the source meanwhile: what they write is not copied.
+    Copy {
+        /// The store to copy: a file, or the address of a database
+        #[arg(value_name = "SOURCE")]
+        source: PathBuf,
+        /// The store to copy to; made if there is none
+        #[arg(value_name = "TARGET")]
+        target: PathBuf,
     },
     /// Make the store what a backup holds, if the backup is sound
     Restore {

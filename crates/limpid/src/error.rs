@@ -130,6 +130,13 @@ impl Error {
             Store::Open { .. } => {
                 Some("check the path and its permissions, or choose another file with --store")
             }
+            Store::Address { .. } => {
+                Some("an address is postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE[?sslmode=MODE]")
+            }
+            Store::Unreachable { .. } => Some(
+                "check the address, and the password in PGPASSWORD or in ~/.pgpass; the database must exist",
+            ),
+            Store::Elsewhere(_) => Some("use pg_dump and pg_restore, or copy it with `limpid store copy`"),
             Store::NetworkFileSystem { .. } => Some(
                 "choose a file on a disk of this machine with --store, or --store :memory: to keep nothing",
             ),
@@ -138,6 +145,7 @@ impl Error {
             Store::TooNew { .. } => Some("use the newer Limpid, or another file with --store"),
             Store::DiskFull => Some("free some space, or choose a file on another disk with --store"),
             Store::Gone(_) => Some("an image was forgotten just now; try again"),
+            Store::NotEmpty(_) => Some("name a file that is not there yet, or an empty database"),
             Store::Exists { .. } => Some("choose another file; `restore` replaces a store only with --force"),
             Store::InUse { .. } => Some("try again when no other process has it open"),
             Store::Damaged { .. } => Some("restore another backup"),

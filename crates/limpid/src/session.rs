@@ -9,7 +9,7 @@ use limpid_image::{OpenOptions, Reference};
 use limpid_index::{Indexer, Kernels, Progress, Quiet};
 use limpid_model::{Platform, Report};
 use limpid_report::Style;
-use limpid_store::{FeedKey, FeedOutcome, ImageRecord, SqliteStore, Store, UpdateStats};
+use limpid_store::{Credentials, FeedKey, FeedOutcome, ImageRecord, Store, UpdateStats};
 
 use crate::arguments::{Global, ImageArguments, PlatformChoice};
 use crate::as_of::{AsOf, Asked};
@@ -21,7 +21,7 @@ use crate::registry_options::RegistryArguments;
 
 pub(crate) struct Session<'a> {
     pub(crate) global: &'a Global,
-    pub(crate) store: SqliteStore,
+    pub(crate) store: Box<dyn Store>,
     pub(crate) clock: SystemClock,
     process: ThisProcess,
     progress: Box<dyn Progress>,
@@ -29,11 +29,11 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(crate) fn open(global: &'a Global) -> Result<Self, Error> {
-        Self::with_store(global, SqliteStore::open(&store_path(global)?)?)
+        Self::with_store(global, limpid_store::open_with(store_path(global)?, &credentials())?)
     }
 
     /// A session on a store that is open already.
-    pub(crate) fn with_store(global: &'a Global, store: SqliteStore) -> Result<Self, Error> {
+    pub(crate) fn with_store(global: &'a Global, store: Box<dyn Store>) -> Result<Self, Error> {
         let watched = !global.quiet && std::io::stderr().is_terminal();
         let progress: Box<dyn Progress> = if watched { Box::new(Bars::default()) } else { Box::new(Quiet) };
         Ok(Self { global, store, clock: SystemClock, process: ThisProcess::new(), progress })
@@ -81,7 +81,7 @@ impl<'a> Session<'a> {
             })
         };
         let indexer = Indexer {
-            store: &self.store,
+            store: self.store.as_ref(),
             clock: &self.clock,
             progress: self.progress.as_ref(),
             limits: options.limits.clone(),
@@ -159,8 +159,8 @@ impl<'a> Session<'a> {
         as_of: Option<AsOf>,
         kernels: Kernels,
     ) -> Result<Report, Error> {
-        let asked = Asked::new(&self.store, as_of)?;
-        Ok(limpid_index::report(&self.store, record, reference, asked.moment(), kernels)?)
+        let asked = Asked::new(self.store.as_ref(), as_of)?;
+        Ok(limpid_index::report(self.store.as_ref(), record, reference, asked.moment(), kernels)?)
     }
 
     /// Reads advisories of the user's own from a file, or from the `*.json` files of a folder, in place of
@@ -278,7 +278,16 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
         .map_err(Error::io("cannot write the output"))
 }
 
-/// The store's file.
+/// What opens a database beside its address, where PostgreSQL's own tools look for it.
+pub(crate) fn credentials() -> Credentials {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".pgpass"));
+    Credentials {
+        password: std::env::var("PGPASSWORD").ok().filter(|password| !password.is_empty()),
+        password_file: std::env::var_os("PGPASSFILE").map(PathBuf::from).or_else(home),
+    }
+}
+
+/// The store's file, or the address of its database.
 pub(crate) fn store_path(global: &Global) -> Result<PathBuf, Error> {
     global.store.clone().map_or_else(default_store, Ok)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use limpid_feeds::Fetcher;
 use limpid_index::{Outcome, Selection, Updated, Updater};
 use limpid_model::Report;
-use limpid_store::{FeedKey, Store as _};
+use limpid_store::FeedKey;
 
 use crate::error::Error;
 use crate::session::Session;
@@ -32,7 +32,7 @@ impl Session<'_> {
 
     /// Derives events of what feeds changed. Whoever asks for a report gets it whatever comes of this.
     pub(crate) fn derive_events(&self) {
-        match limpid_index::derive_events(&self.store, &self.clock, self.process()) {
+        match limpid_index::derive_events(self.store.as_ref(), &self.clock, self.process()) {
             Ok(derived) if !derived.events.is_empty() => {
                 let told: Vec<String> =
                     derived.events.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -161,7 +161,7 @@ impl Session<'_> {
 
     fn updater<'u>(&'u self, fetcher: &'u Fetcher, age_seconds_max: i64) -> Updater<'u> {
         Updater {
-            store: &self.store,
+            store: self.store.as_ref(),
             clock: &self.clock,
             progress: self.progress(),
             process: self.process(),

@@ -2,57 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use limpid_model::{Advisory, Affected, AffectedState, PackageKind, Severity};
+use limpid_model::{Advisory, Affected};
 use rusqlite::{Connection, params};
-use serde::{Deserialize, Serialize};
 
 use super::{count, feeds, integer, texts};
+use crate::statement::{AffectedBody, severity};
 use crate::store::{AdvisoryRecord, FeedKey, Knowledge, StoredAffected};
 use crate::{Error, Result, codec};
-
-/// What of [`Affected`] has no column of its own.
-#[derive(Serialize, Deserialize)]
-pub(super) struct AffectedBody {
-    pub(super) package_kind: PackageKind,
-    pub(super) channel: String,
-    pub(super) state: AffectedState,
-    pub(super) introduced: String,
-    pub(super) fixed: String,
-    pub(super) arches: Vec<String>,
-    pub(super) module: String,
-    pub(super) cpe: String,
-    pub(super) notice: String,
-    pub(super) state_word: String,
-    pub(super) severity: Option<Severity>,
-    pub(super) severity_word: String,
-}
-
-impl AffectedBody {
-    fn into_affected(self, package: String, release: String) -> Affected {
-        Affected {
-            package,
-            package_kind: self.package_kind,
-            release,
-            channel: self.channel,
-            state: self.state,
-            introduced: self.introduced,
-            fixed: self.fixed,
-            arches: self.arches,
-            module: self.module,
-            cpe: self.cpe,
-            notice: self.notice,
-            state_word: self.state_word,
-            severity: self.severity,
-            severity_word: self.severity_word,
-        }
-    }
-}
-
-/// A severity column.
-pub(super) fn severity(value: i64) -> Severity {
-    let severity = usize::try_from(value).ok().and_then(|value| Severity::ALL.get(value));
-    severity.copied().unwrap_or_default()
-}
 
 pub(super) fn affected(
     connection: &Connection,
@@ -100,8 +56,10 @@ pub(super) fn advisories(connection: &Connection, id: &str, at: u64) -> Result<V
          ORDER BY f.feed, f.document",
     )?;
     let mut found = Vec::new();
-    for id_text in ids {
-        let id = texts::value(connection, id_text)?;
+    // In the order of their names: every engine numbers them in its own.
+    let named: BTreeMap<String, i64> =
+        ids.into_iter().map(|id| Ok((texts::value(connection, id)?, id))).collect::<Result<_>>()?;
+    for (id, id_text) in named {
         let mut rows = statement.query(params![id_text, integer(at)])?;
         while let Some(row) = rows.next()? {
             found.push(AdvisoryRecord {

@@ -1,12 +1,11 @@
 //! What changed between two revisions: read from the revisions that rows carry, without comparing documents.
 
-use std::collections::BTreeMap;
-
-use limpid_model::{AdvisoryDetails, Affected, PackageKind};
+use limpid_model::AdvisoryDetails;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::advisories::affected_by;
 use super::{integer, texts};
+use crate::statement::pairs;
 use crate::store::{AdvisoryChange, ChangeSink, FeedKey};
 use crate::{Result, codec};
 
@@ -65,30 +64,4 @@ fn details_at(
         .query_row(params![id_text, feed_id, integer(at)], |row| row.get(0))
         .optional()?;
     body.map(|body| codec::decode(&body, "an advisory's details")).transpose()
-}
-
-/// What is said no more and what is said anew, side by side where both are about the same.
-fn pairs(before: Vec<Affected>, now: Vec<Affected>) -> Vec<(Option<Affected>, Option<Affected>)> {
-    type About = (String, PackageKind, String, String);
-    let about = |said: &Affected| -> About {
-        (said.package.clone(), said.package_kind, said.release.clone(), said.channel.clone())
-    };
-    let mut sides: BTreeMap<About, (Vec<Affected>, Vec<Affected>)> = BTreeMap::new();
-    for said in before.iter().filter(|said| !now.contains(said)) {
-        sides.entry(about(said)).or_default().0.push(said.clone());
-    }
-    for said in now.iter().filter(|said| !before.contains(said)) {
-        sides.entry(about(said)).or_default().1.push(said.clone());
-    }
-    let mut pairs = Vec::new();
-    for (gone, fresh) in sides.into_values() {
-        let (mut gone, mut fresh) = (gone.into_iter(), fresh.into_iter());
-        loop {
-            match (gone.next(), fresh.next()) {
-                (None, None) => break,
-                pair => pairs.push(pair),
-            }
-        }
-    }
-    pairs
 }

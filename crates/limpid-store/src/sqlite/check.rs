@@ -11,22 +11,19 @@ use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::advisories::AffectedBody;
-use super::descriptions::{Config, Description};
-use super::invariants::{RULES, Rule};
-use super::layers::StoredFindings;
-use super::nodes::StoredDiff;
-use super::{count, digest, exposures, upkeep};
+use super::{count, digest, upkeep};
+use crate::description::{Config, Description};
+use crate::diff::StoredDiff;
 use crate::events::EventKind;
+use crate::invariants::{Found, LEASE_SECONDS_MAX, RULES, Rule};
+use crate::layer_body::StoredFindings;
+use crate::statement::AffectedBody;
 use crate::store::SearchedFile;
-use crate::upkeep::{Broken, CheckReport};
-use crate::{Error, Result, codec};
+use crate::upkeep::CheckReport;
+use crate::{Error, Result, codec, exposure};
 
 /// Problems of the file that SQLite lists at most.
 const FILE_PROBLEMS_MAX: u32 = 100;
-/// A lease that runs for longer was made by a clock that is wrong, or by nobody of ours.
-const LEASE_SECONDS_MAX: i64 = 24 * 3600;
-
 /// Checks one snapshot of the store.
 pub(super) fn check(connection: &mut Connection, now: i64) -> Result<CheckReport> {
     let transaction = connection.transaction()?;
@@ -53,12 +50,8 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Notes how an invariant came out: how many rows break it, and the first.
     pub(super) fn note(&mut self, table: &'static str, what: &'static str, found: Found) {
-        self.report.invariants += 1;
-        if let Some(example) = found.example {
-            self.report.broken.push(Broken { table, what, count: found.count, example });
-        }
+        found.note(&mut self.report, table, what);
     }
 
     fn file(&mut self) -> Result<()> {
@@ -80,7 +73,8 @@ impl Check<'_> {
 
     fn rule(&mut self, (table, what, sql): &Rule) -> Result<()> {
         let mut found = Found::default();
-        let mut statement = self.connection.prepare(sql)?;
+        let last_event = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)";
+        let mut statement = self.connection.prepare(&sql.replace("{event}", last_event))?;
         let latest = self.now.saturating_add(LEASE_SECONDS_MAX);
         let mut rows = match statement.parameter_count() {
             0 => statement.query([])?,
@@ -116,7 +110,7 @@ impl Check<'_> {
             Ok(context.release == row.get::<_, String>(1)?)
         })?;
         self.each("verdict", unreadable, "package_id, body, listed", &|row| {
-            exposures::listed(row.get_ref(2)?.as_blob_or_null().unwrap_or_default())?;
+            exposure::listed(row.get_ref(2)?.as_blob_or_null().unwrap_or_default())?;
             decodes::<Vec<Verdict>>(row, 1)
         })?;
         self.exposures()?;
@@ -171,7 +165,7 @@ impl Check<'_> {
             }
             // What cannot be read was noted above.
             for text in
-                exposures::listed(row.get_ref(1)?.as_blob_or_null().unwrap_or_default()).unwrap_or_default()
+                exposure::listed(row.get_ref(1)?.as_blob_or_null().unwrap_or_default()).unwrap_or_default()
             {
                 said.entry(text).or_default().insert(occurrence);
             }
@@ -181,7 +175,7 @@ impl Check<'_> {
         let mut rows = sets.query([])?;
         while let Some(row) = rows.next()? {
             let text: i64 = row.get(0)?;
-            match exposures::decode(row.get_ref(1)?.as_blob().unwrap_or_default()) {
+            match exposure::decode(row.get_ref(1)?.as_blob().unwrap_or_default()) {
                 Err(_) => unreadable.add(|| format!("text {text}")),
                 Ok(set) if &set - &open != &said.remove(&text).unwrap_or_default() - &open => {
                     other.add(|| format!("text {text}"));
@@ -293,18 +287,4 @@ impl Check<'_> {
 /// Whether a column decodes.
 fn decodes<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<bool> {
     codec::decode::<T>(row.get_ref(column)?.as_blob().unwrap_or_default(), "a value").map(|_| true)
-}
-
-/// Rows that break an invariant.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) count: u64,
-    pub(super) example: Option<String>,
-}
-
-impl Found {
-    pub(super) fn add(&mut self, name: impl FnOnce() -> String) {
-        self.count += 1;
-        self.example.get_or_insert_with(name);
-    }
 }

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::{OptionalExtension, Statement, params};
 
-use super::check::{Check, Found};
-use super::images::Body;
+use super::check::Check;
 use super::segments::Snapshot;
 use super::{count, digest, integer};
+use crate::image_body::ImageBody as Body;
+use crate::invariants::Found;
 use crate::segment_check::{self, Wrong};
 use crate::segment_query::Segments as _;
 use crate::{Error, Result};

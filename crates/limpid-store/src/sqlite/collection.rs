@@ -28,9 +28,9 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::ids::Kind;
 use super::unused::{free_node, is_node_used, marked, used_paths};
 use crate::Result;
+use crate::kind::Kind;
 use crate::upkeep::{Collection, Freed};
 
 /// Rows that one transaction looks at or frees: some milliseconds. A node is freed whole.

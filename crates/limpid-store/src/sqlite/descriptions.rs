@@ -3,53 +3,12 @@
 //! Each is found by a hash or under its layer, compared whole, and freed with the last image that has it. All functions that
 //! change something are to be called inside a write transaction.
 
-use limpid_model::{Digest, Distribution, LayerMetadata, LayerProblem, Platform};
+use limpid_model::LayerMetadata;
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::{Deserialize, Serialize};
 
 use super::count;
+use crate::description::{Config, Description};
 use crate::{Error, Result, codec};
-
-/// What of an image other images are likely to say, too.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Config {
-    pub(super) platform: Platform,
-    pub(super) os_version: String,
-    pub(super) environment: Vec<String>,
-    pub(super) distribution: Option<Distribution>,
-    pub(super) problems: Vec<LayerProblem>,
-    pub(super) indexer_state: String,
-}
-
-/// What an image's config says of a layer.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Description {
-    diff_id: Option<Digest>,
-    size_bytes: u64,
-    command: String,
-    created: String,
-}
-
-impl Description {
-    fn of(layer: &LayerMetadata) -> Self {
-        Self {
-            diff_id: layer.diff_id,
-            size_bytes: layer.size_bytes,
-            command: layer.command.clone(),
-            created: layer.created.clone(),
-        }
-    }
-
-    pub(super) fn into_layer(self, digest: Digest) -> LayerMetadata {
-        LayerMetadata {
-            digest,
-            diff_id: self.diff_id,
-            size_bytes: self.size_bytes,
-            command: self.command,
-            created: self.created,
-        }
-    }
-}
 
 /// The id of a config, made if need be.
 pub(super) fn put_config(connection: &Connection, config: &Config) -> Result<i64> {

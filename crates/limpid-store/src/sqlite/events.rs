@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
-use super::nodes::StoredDiff;
 use super::{SqliteStore, count, digest, feeds, fleet, integer, repositories, said, verdicts};
+use crate::diff::StoredDiff;
 use crate::events::{
     Event, EventId, EventKind, EventSubject, Events, Processed, Revision, Step, StoredChange, Touched,
     VulnerabilityChange,

@@ -13,15 +13,10 @@ use roaring::RoaringBitmap;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{nodes, texts};
+use crate::exposure::{self, Listed, decode, listed};
 use crate::fleet::OccurrenceSet;
 use crate::store::OccurrenceId;
 use crate::{Error, Result, codec};
-
-/// The rules' version of verdicts that an update made stale. No rules have it.
-pub(super) const STALE: u32 = 0;
-
-/// The text ids of the vulnerabilities whose sets have a verdict's occurrences, sorted.
-type Listed = Vec<i64>;
 
 pub(super) fn exposures(
     connection: &Connection,
@@ -169,22 +164,9 @@ fn change(connection: &Connection, text: i64, added: &RoaringBitmap, removed: &R
         connection.prepare_cached("DELETE FROM exposure WHERE vulnerability_text = ?1")?.execute([text])?;
         return Ok(());
     }
-    set.optimize();
-    let mut body = Vec::with_capacity(set.serialized_size());
-    set.serialize_into(&mut body).map_err(|error| Error::Engine(error.to_string()))?;
+    let body = exposure::encode(set)?;
     connection
         .prepare_cached("INSERT OR REPLACE INTO exposure (vulnerability_text, occurrences) VALUES (?1, ?2)")?
         .execute(params![text, body])?;
     Ok(())
-}
-
-/// The vulnerabilities that a `listed` column names.
-pub(super) fn listed(column: Option<&[u8]>) -> Result<Listed> {
-    column.map_or(Ok(Listed::new()), |column| codec::decode(column, "a verdict's vulnerabilities"))
-}
-
-/// The set in an `occurrences` column.
-pub(super) fn decode(blob: &[u8]) -> Result<RoaringBitmap> {
-    RoaringBitmap::deserialize_from(blob)
-        .map_err(|error| Error::Corrupt(format!("a set of occurrences cannot be decoded: {error}")))
 }

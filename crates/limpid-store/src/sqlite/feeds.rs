@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use limpid_model::Severity;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::advisories::{AffectedBody, severity};
-use super::ids::Kind;
 use super::{count, integer};
+use crate::kind::Kind;
+use crate::statement::{AffectedBody, severity};
 use crate::store::{FeedKey, FeedOutcome, FeedState, ImageId, NEWEST, UpdateStats, Validators};
 use crate::{Result, RevisionOrigin, codec};
 

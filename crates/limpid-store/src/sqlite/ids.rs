@@ -7,30 +7,9 @@
 use rusqlite::{Connection, params};
 
 use crate::Result;
-
-/// Kinds of rows in `unused` and `freed`. The numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Layer = 1,
-    Node = 2,
-    Occurrence = 3,
-    Image = 4,
-    Context = 5,
-    Text = 6,
-}
+use crate::kind::Kind;
 
 impl Kind {
-    fn table(self) -> &'static str {
-        match self {
-            Self::Layer => "layer",
-            Self::Node => "node",
-            Self::Occurrence => "occurrence",
-            Self::Image => "image",
-            Self::Context => "context",
-            Self::Text => "text",
-        }
-    }
-
     /// An id that no row has or had. To be called inside a write transaction.
     pub(super) fn next_id(self, connection: &Connection) -> Result<i64> {
         let table = self.table();

@@ -1,47 +1,14 @@
 //! Images and their layers.
 
-use limpid_model::{Digest, ImageMetadata};
+use limpid_model::Digest;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use serde::{Deserialize, Serialize};
 
-use super::descriptions::{self, Config};
-use super::ids::Kind;
-use super::{count, events, feeds, integer, layers, nodes, references};
-use crate::store::{ImageId, ImageRecord, NewImage, NodeId};
+use super::{descriptions, events, feeds, integer, layers, nodes, references};
+use crate::description::Config;
+use crate::image_body::ImageBody as Body;
+use crate::kind::Kind;
+use crate::store::{ImageId, ImageRecord, NewImage};
 use crate::{Error, Result, codec};
-
-/// What of an image no other says, and what it shares with others, by id.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Body {
-    config_digest: Option<Digest>,
-    created: String,
-    pub(super) labels: Vec<u64>,
-    /// Layer, number of its description, node after it; 0 for that of the layer below.
-    layers: Vec<(u64, u64, u64)>,
-}
-
-impl Body {
-    pub(super) fn decode(body: &[u8]) -> Result<Self> {
-        codec::unpack(body, "an image")
-    }
-
-    /// Layers with the numbers of their descriptions, base first.
-    pub(super) fn layers(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
-        self.layers.iter().map(|(layer, number, _)| (integer(*layer), integer(*number)))
-    }
-
-    /// The node after each layer.
-    pub(super) fn nodes(&self) -> Vec<i64> {
-        let mut last = 0;
-        let node = |(_, _, node): &(u64, u64, u64)| {
-            if *node != 0 {
-                last = integer(*node);
-            }
-            last
-        };
-        self.layers.iter().map(node).collect()
-    }
-}
 
 fn image_id(connection: &Connection, digest: &Digest) -> Result<Option<i64>> {
     let mut statement = connection.prepare_cached(
@@ -81,23 +48,8 @@ pub(super) fn image_by_id(connection: &Connection, id: ImageId) -> Result<Option
     let config: Config = codec::unpack(&config, "an image's config")?;
     let labels = body.labels.iter().map(|label| descriptions::label(connection, integer(*label)));
     let layers = body.layers().map(|(layer, number)| descriptions::layer(connection, layer, number));
-    Ok(Some(ImageRecord {
-        metadata: ImageMetadata {
-            manifest_digest: super::digest(&digest)?,
-            config_digest: body.config_digest,
-            platform: config.platform,
-            os_version: config.os_version,
-            created: body.created.clone(),
-            environment: config.environment,
-            labels: labels.collect::<Result<_>>()?,
-            layers: layers.collect::<Result<_>>()?,
-        },
-        nodes: body.nodes().into_iter().map(NodeId).collect(),
-        distribution: config.distribution,
-        release,
-        problems: config.problems,
-        indexer_state: config.indexer_state,
-    }))
+    let (labels, layers) = (labels.collect::<Result<_>>()?, layers.collect::<Result<_>>()?);
+    Ok(Some(body.into_record(super::digest(&digest)?, release, config, labels, layers)))
 }
 
 pub(super) fn put_image(
@@ -182,29 +134,14 @@ fn keep(connection: &Connection, image: &ImageRecord, layer_ids: &[i64], now: i6
         Some(known) => (known, Some(replaces(connection, known, image, layer_ids)?)),
         None => (Kind::Image.next_id(connection)?, None),
     };
-    let config = descriptions::put_config(
-        connection,
-        &Config {
-            platform: image.metadata.platform.clone(),
-            os_version: image.metadata.os_version.clone(),
-            environment: image.metadata.environment.clone(),
-            distribution: image.distribution.clone(),
-            problems: image.problems.clone(),
-            indexer_state: image.indexer_state.clone(),
-        },
-    )?;
-    let mut body = Body {
-        config_digest: image.metadata.config_digest,
-        created: image.metadata.created.clone(),
-        labels: descriptions::put_labels(connection, id, &image.metadata.labels)?,
-        layers: Vec::with_capacity(layer_ids.len()),
-    };
-    let mut last = 0;
-    for ((said, layer), node) in image.metadata.layers.iter().zip(layer_ids).zip(&image.nodes) {
-        let number = descriptions::put_layer(connection, id, *layer, said)?;
-        body.layers.push((count(*layer), number, if node.0 == last { 0 } else { count(node.0) }));
-        last = node.0;
+    let config = descriptions::put_config(connection, &Config::of(image))?;
+    let labels = descriptions::put_labels(connection, id, &image.metadata.labels)?;
+    let mut numbers = Vec::with_capacity(layer_ids.len());
+    for (said, layer) in image.metadata.layers.iter().zip(layer_ids) {
+        numbers.push(descriptions::put_layer(connection, id, *layer, said)?);
     }
+    let body = Body::of(image, labels, layer_ids, &numbers);
+    let last = body.nodes().last().copied().unwrap_or(0);
     // Ids grow with it, so that what was there at some time are the images up to an id.
     connection
         .prepare_cached(

@@ -1,19 +1,12 @@
 //! Findings by layer digest, and the leases under which they are made.
 
-use std::collections::BTreeSet;
-
-use limpid_model::{Digest, FileRecord, LayerFindings, Problem, TreeEntry};
+use limpid_model::Digest;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{count, integer};
-use crate::store::{LayerRecord, Lease, SearchedFile};
-use crate::{Result, codec};
-
-/// Leases that ran out so long ago are of no use to anybody.
-const ABANDONED_SECONDS: i64 = 24 * 3600;
-
-/// Findings as stored: the list of extractors, which all layers share, has a row of its own.
-pub(super) type StoredFindings = (Vec<TreeEntry>, Vec<FileRecord>, Vec<Problem>);
+use crate::Result;
+use crate::layer_body::{Packed, record};
+use crate::store::{ABANDONED_SECONDS, LayerRecord, Lease};
 
 /// The id of a layer.
 pub(super) fn layer_id(connection: &Connection, digest: &Digest) -> Result<Option<i64>> {
@@ -35,15 +28,7 @@ pub(super) fn layer(connection: &Connection, digest: &Digest) -> Result<Option<L
         })
         .optional()?;
     row.map(|(size, uncompressed, (findings, searched, extractors))| {
-        let (entries, records, problems): StoredFindings = codec::unpack(&findings, "a layer's findings")?;
-        let extractors = codec::decode(&extractors, "a list of extractors")?;
-        Ok(LayerRecord {
-            digest: *digest,
-            size_bytes: count(size),
-            uncompressed_bytes: count(uncompressed),
-            findings: LayerFindings { extractors, entries, records, problems },
-            searched: codec::decode(&searched, "what was searched for in a layer")?,
-        })
+        record(*digest, (size, uncompressed), &findings, &searched, &extractors)
     })
     .transpose()
 }
@@ -57,7 +42,7 @@ pub(super) fn put_layer(connection: &mut Connection, layer: &LayerRecord) -> Res
         return Ok(transaction.commit()?);
     };
     // A reader that was held up for so long that another took its place must not undo what that one searched for.
-    if self::layer(&transaction, &layer.digest)?.is_some_and(|known| says_more(&known, layer)) {
+    if self::layer(&transaction, &layer.digest)?.is_some_and(|known| known.says_more_than(layer)) {
         transaction
             .prepare_cached("UPDATE layer SET analysed = analysed + 1 WHERE layer_id = ?1")?
             .execute([id])?;
@@ -78,24 +63,6 @@ pub(super) fn put_layer(connection: &mut Connection, layer: &LayerRecord) -> Res
     }
     transaction.commit()?;
     Ok(())
-}
-
-/// What of a layer is stored encoded.
-struct Packed {
-    findings: Vec<u8>,
-    searched: Vec<u8>,
-    extractors: Vec<u8>,
-}
-
-impl Packed {
-    fn of(layer: &LayerRecord) -> Result<Self> {
-        let LayerFindings { extractors, entries, records, problems } = &layer.findings;
-        Ok(Self {
-            findings: codec::pack(&(entries, records, problems))?,
-            searched: codec::encode(&layer.searched)?,
-            extractors: codec::encode(extractors)?,
-        })
-    }
 }
 
 /// Keeps a layer, if it is not there, and says its id. To be called inside a write transaction.
@@ -130,11 +97,6 @@ fn extractors_id(connection: &Connection, body: &[u8]) -> Result<i64> {
     }
     connection.prepare_cached("INSERT INTO extractors (body) VALUES (?1)")?.execute([body])?;
     Ok(connection.last_insert_rowid())
-}
-
-fn says_more(known: &LayerRecord, layer: &LayerRecord) -> bool {
-    let (there, here): (&BTreeSet<SearchedFile>, _) = (&known.searched, &layer.searched);
-    known.findings.extractors == layer.findings.extractors && there != here && there.is_superset(here)
 }
 
 pub(super) fn readings(connection: &Connection, digest: &Digest) -> Result<u64> {

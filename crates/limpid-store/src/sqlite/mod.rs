@@ -16,7 +16,6 @@ mod feeds;
 mod fleet;
 mod ids;
 mod images;
-mod invariants;
 mod layers;
 mod nodes;
 mod open;
@@ -30,6 +29,7 @@ mod segments;
 #[cfg(test)]
 mod segments_tests;
 mod texts;
+mod transfer;
 mod unused;
 mod update;
 mod upkeep;
@@ -45,15 +45,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use self::open::Place;
 use self::readers::Readers;
 use self::segments::Snapshot;
+use crate::column::{count, digest, integer};
 use crate::segment_plan::Sizes;
 use crate::store::{
     AdvisoryRecord, ChangeSink, FeedKey, FeedOutcome, FeedState, FeedUpdate, ImageId, ImageRecord, Knowledge,
     LayerContents, LayerRecord, Lease, NewImage, NodeId, OccurrenceId, ScoreDay, ScoreUpdate, Store,
     StoredAffected, UpdateStats, VulnerabilityScore,
 };
-use crate::{
-    Error, Fleet, ImageFilter, ImageSet, ImageSummary, OccurrenceSet, Result, SharedNode, segment_query,
-};
+use crate::{Fleet, ImageFilter, ImageSet, ImageSummary, OccurrenceSet, Result, SharedNode, segment_query};
 
 /// A store in one SQLite file.
 #[derive(Debug)]
@@ -97,24 +96,6 @@ impl SqliteStore {
             Ok(result)
         })
     }
-}
-
-/// A digest column.
-fn digest(bytes: &[u8]) -> Result<Digest> {
-    let bytes = bytes
-        .try_into()
-        .map_err(|_| Error::Corrupt(format!("a digest of {} bytes instead of 32", bytes.len())))?;
-    Ok(Digest::from_bytes(bytes))
-}
-
-/// A `u64` as a column; what does not fit is clamped, since no size or count comes near.
-fn integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// A column that is never negative.
-fn count(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
 }
 
 impl Store for SqliteStore {

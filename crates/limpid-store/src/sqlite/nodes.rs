@@ -2,50 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use limpid_model::{Context, Digest, Hasher, Occurrence, Owner, Package, PackageDiff, PlacedOccurrence};
+use limpid_model::{Context, Digest, Hasher, Occurrence, Owner, Package, PackageDiff};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
-use serde::{Deserialize, Serialize};
 
-use super::ids::Kind;
 use super::{digest, texts};
-use crate::store::{LayerContents, NodeId, OccurrenceId, PlacedId};
+use crate::diff::StoredDiff;
+use crate::kind::Kind;
+use crate::store::{LayerContents, NodeId, OccurrenceId};
 use crate::{Error, Result, codec};
-
-/// A node's diff as stored: occurrence and text ids. Installed occurrences are grouped by path, since nearly
-/// all of a node's come from one database.
-#[derive(Serialize, Deserialize, Default)]
-pub(super) struct StoredDiff {
-    installed: Vec<(i64, Vec<i64>)>,
-    upgraded: Vec<(i64, i64, i64)>,
-    removed: Vec<i64>,
-    reassigned: Vec<(i64, i64, i64)>,
-}
-
-impl StoredDiff {
-    pub(super) fn decode(body: &[u8]) -> Result<Self> {
-        codec::decode(body, "a package set node")
-    }
-
-    /// The occurrences that it brings (1) or takes away (0), as `node_change` has them.
-    pub(super) fn changes(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
-        let installed = self.installed.iter().flat_map(|(_, occurrences)| occurrences).map(|id| (*id, 1));
-        let pairs = self.upgraded.iter().chain(&self.reassigned).filter(|(from, to, _)| from != to);
-        let replaced = pairs.flat_map(|(from, to, _)| [(*from, 0), (*to, 1)]);
-        installed.chain(replaced).chain(self.removed.iter().map(|id| (*id, 0)))
-    }
-
-    /// Every occurrence that it names.
-    pub(super) fn occurrences(&self) -> BTreeSet<i64> {
-        let pairs = self.upgraded.iter().chain(&self.reassigned).flat_map(|(from, to, _)| [*from, *to]);
-        self.changes().map(|(occurrence, _)| occurrence).chain(pairs).collect()
-    }
-
-    /// Every path that it names.
-    pub(super) fn paths(&self) -> BTreeSet<i64> {
-        let pairs = self.upgraded.iter().chain(&self.reassigned).map(|(_, _, path)| *path);
-        self.installed.iter().map(|(path, _)| *path).chain(pairs).collect()
-    }
-}
 
 pub(super) fn node(connection: &Connection, chain_key: &Digest) -> Result<Option<NodeId>> {
     let mut statement = connection.prepare_cached("SELECT node_id FROM chain WHERE chain_key = ?1")?;
@@ -139,25 +103,11 @@ fn node_key(connection: &Connection, parent: Option<NodeId>, diff: &PackageDiff)
 
 fn store_diff(connection: &Connection, diff: &PackageDiff) -> Result<StoredDiff> {
     let mut contexts = HashMap::new();
-    let mut id = |occurrence: &Occurrence| intern_occurrence(connection, occurrence, &mut contexts);
-    let mut stored = StoredDiff::default();
-    let mut groups: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for PlacedOccurrence { occurrence, path } in &diff.installed {
-        groups.entry(texts::intern(connection, path)?).or_default().push(id(occurrence)?);
-    }
-    stored.installed = groups.into_iter().collect();
-    for (from, to) in &diff.upgraded {
-        let path = texts::intern(connection, &to.path)?;
-        stored.upgraded.push((id(from)?, id(&to.occurrence)?, path));
-    }
-    for occurrence in &diff.removed {
-        stored.removed.push(id(occurrence)?);
-    }
-    for (from, to) in &diff.reassigned {
-        let path = texts::intern(connection, &to.path)?;
-        stored.reassigned.push((id(from)?, id(&to.occurrence)?, path));
-    }
-    Ok(stored)
+    StoredDiff::of(
+        diff,
+        &mut |occurrence| intern_occurrence(connection, occurrence, &mut contexts),
+        &mut |path| texts::intern(connection, path),
+    )
 }
 
 fn intern_occurrence(
@@ -314,26 +264,8 @@ fn layer_contents(
         .optional()?
         .ok_or_else(|| Error::Gone(format!("package set node {}", node.0)))?;
     let stored = StoredDiff::decode(&body)?;
-    let mut layer = LayerContents::default();
-    let mut id = |id: i64| {
-        wanted.insert(id);
-        OccurrenceId(id)
-    };
-    for (path, occurrences) in stored.installed {
-        let path = texts::value(connection, path)?;
-        let placed = occurrences
-            .into_iter()
-            .map(|occurrence| PlacedId { occurrence: id(occurrence), path: path.clone() });
-        layer.installed.extend(placed);
-    }
-    let mut pair = |(from, to, path): (i64, i64, i64)| -> Result<_> {
-        let path = texts::value(connection, path)?;
-        Ok((id(from), PlacedId { occurrence: id(to), path }))
-    };
-    layer.upgraded = stored.upgraded.into_iter().map(&mut pair).collect::<Result<_>>()?;
-    layer.reassigned = stored.reassigned.into_iter().map(&mut pair).collect::<Result<_>>()?;
-    layer.removed = stored.removed.into_iter().map(id).collect();
-    Ok(layer)
+    wanted.extend(stored.occurrences());
+    stored.contents(&mut |path| texts::value(connection, path))
 }
 
 pub(super) fn contexts(connection: &Connection) -> Result<Vec<Context>> {

@@ -7,14 +7,11 @@ use rusqlite::{
 
 use super::{SqliteStore, count};
 use crate::queue::{
-    Enqueued, JobCounts, JobEnd, JobId, JobRecord, JobState, NewJob, PRIORITY_STEP_SECONDS, Queue,
+    Enqueued, JobCounts, JobEnd, JobId, JobRecord, JobState, LOST, NewJob, PRIORITY_STEP_SECONDS, Queue,
     REASON_BYTES_MAX, Taken, TakenJob, Taking, shortened, turn,
 };
 use crate::store::Lease;
 use crate::{Error, Result};
-
-/// What a job is told that was given up because its workers died.
-const LOST: &str = "its workers ended without finishing it";
 
 impl Queue for SqliteStore {
     fn enqueue(&self, jobs: &[NewJob], now: i64) -> Result<Vec<Enqueued>> {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use limpid_model::Context;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::exposures::STALE;
 use super::{feeds, integer};
+use crate::exposure::STALE;
 use crate::store::{FeedKey, FeedOutcome, UpdateStats};
 use crate::{Result, codec};
 

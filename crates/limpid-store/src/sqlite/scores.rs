@@ -9,26 +9,9 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::feeds::feed_id;
 use super::{count, integer};
-use crate::Result;
+use crate::cve::key;
 use crate::store::{FeedKey, FeedOutcome, ScoreDay, ScoreUpdate, VulnerabilityScore};
-
-const STAGE: &str = "
-    CREATE TEMP TABLE stage_score (cve INTEGER PRIMARY KEY, probability INTEGER NOT NULL, percentile INTEGER) STRICT;
-    BEGIN;";
-/// Numbers of one year stay below this.
-const NUMBERS_PER_YEAR: i64 = 10_000_000_000;
-
-/// The key of a CVE's id.
-fn key(id: &str) -> Option<i64> {
-    let (year, number) = id.strip_prefix("CVE-")?.split_once('-')?;
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    // A number with more leading zeros than four digits need would be another name of the same key.
-    let is_plain = number.len() >= 4 && (number.len() == 4 || !number.starts_with('0'));
-    if year.len() != 4 || number.len() > 10 || !digits(year) || !digits(number) || !is_plain {
-        return None;
-    }
-    Some(year.parse::<i64>().ok()? * NUMBERS_PER_YEAR + number.parse::<i64>().ok()?)
-}
+use crate::{Result, stage};
 
 pub(super) struct SqliteScores {
     connection: Connection,
@@ -38,19 +21,14 @@ pub(super) struct SqliteScores {
 impl SqliteScores {
     pub(super) fn begin(connection: Connection, key: &FeedKey) -> Result<Self> {
         // Over a temporary table alone, as an update of advisories is.
-        connection.execute_batch(STAGE)?;
+        stage::begin_scores(&connection)?;
         Ok(Self { connection, key: key.clone() })
     }
 }
 
 impl ScoreUpdate for SqliteScores {
     fn add(&mut self, id: &str, score: VulnerabilityScore) -> Result<()> {
-        if let Some(key) = key(id) {
-            self.connection
-                .prepare_cached("INSERT OR REPLACE INTO stage_score VALUES (?1, ?2, ?3)")?
-                .execute(params![key, score.probability_e5, score.percentile_e5])?;
-        }
-        Ok(())
+        stage::add_score(&self.connection, id, score)
     }
 
     fn commit(mut self: Box<Self>, outcome: &FeedOutcome, model_version: &str) -> Result<u64> {
@@ -139,20 +117,4 @@ pub(super) fn put_record_checks(connection: &mut Connection, ids: &[&str], now: 
     drop(insert);
     transaction.commit()?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_cve_has_a_key_of_its_own_and_nothing_else_has_one() {
-        assert_eq!(key("CVE-2014-0160"), Some(20_140_000_000_160));
-        assert_eq!(key("CVE-2014-1000160"), Some(20_140_001_000_160));
-        for id in
-            ["", "CVE-2014-160", "CVE-2014-00160", "CVE-2014-0160x", "GHSA-1", "CVE-14-0160", "CVE-2014-+160"]
-        {
-            assert_eq!(key(id), None, "{id}");
-        }
-    }
 }

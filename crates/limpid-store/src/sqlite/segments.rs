@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, TransactionBehavior, params};
 
 use super::SqliteStore;
-use super::nodes::StoredDiff;
+use crate::diff::StoredDiff;
 use crate::segment::{Member, Piece, Segment};
 use crate::segment_build::{NodeChange, Tree, build};
 use crate::segment_plan::{Plan, Sizes, plan};

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::exposures;
-use super::ids::Kind;
-use super::nodes::StoredDiff;
+use crate::diff::StoredDiff;
+use crate::kind::Kind;
 use crate::upkeep::Freed;
 use crate::{Error, Result};
 

@@ -4,28 +4,14 @@
 //! all their bytes, so nothing that changes is missed; a row that changed is closed and a new one opened.
 //! An update of single advisories compares only those that it names, its scope.
 
-use limpid_model::{Advisory, AdvisoryDetails, vulnerability_id};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use limpid_model::Advisory;
+use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::advisories::AffectedBody;
-use super::exposures::STALE;
 use super::feeds::{feed_id, new_revision, revision, succeeded};
 use super::{count, integer};
+use crate::exposure::STALE;
 use crate::store::{FeedKey, FeedOutcome, FeedUpdate, UpdateStats};
-use crate::{Result, codec};
-
-const STAGE: &str = "
-    CREATE TEMP TABLE stage_affected (
-        package TEXT NOT NULL, release TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,
-        PRIMARY KEY (package, release, id, body)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TEMP TABLE stage_advisory (
-        id TEXT PRIMARY KEY, vulnerability TEXT NOT NULL, body BLOB NOT NULL, severity INTEGER NOT NULL,
-        severity_word TEXT NOT NULL, withdrawn INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE TEMP TABLE stage_alias (alias TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (alias, id)) STRICT, WITHOUT ROWID;
-    CREATE TEMP TABLE stage_dropped (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-    BEGIN;";
+use crate::{Result, stage};
 
 /// Interns the strings, for what came (`fresh_*`), what went (`gone_*`) and which ids were named (`scope`).
 const COMPARE: [&str; 10] = [
@@ -57,75 +43,14 @@ pub(super) struct SqliteUpdate {
 impl SqliteUpdate {
     pub(super) fn begin(connection: Connection, key: &FeedKey) -> Result<Self> {
         // One transaction over temporary tables alone: it takes no lock on the store itself.
-        connection.execute_batch(STAGE)?;
+        stage::begin(&connection)?;
         Ok(Self { connection, key: key.clone(), is_whole: true })
-    }
-}
-
-impl SqliteUpdate {
-    /// Stages details; what came of the same id before is joined with them.
-    fn stage_details(&self, id: &str, mut details: AdvisoryDetails) -> Result<()> {
-        let before: Option<Vec<u8>> = self
-            .connection
-            .prepare_cached("SELECT body FROM stage_advisory WHERE id = ?1")?
-            .query_row([id], |row| row.get(0))
-            .optional()?;
-        if let Some(body) = before {
-            let mut joined: AdvisoryDetails = codec::decode(&body, "an advisory's details")?;
-            if joined == details {
-                return Ok(());
-            }
-            joined.merge(details);
-            details = joined;
-        }
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO stage_advisory (id, vulnerability, body, severity, severity_word, withdrawn)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                id,
-                vulnerability_id(id, &details.aliases),
-                codec::encode(&details)?,
-                details.severity as i64,
-                details.severity_word,
-                !details.withdrawn.is_empty(),
-            ])?;
-        Ok(())
     }
 }
 
 impl FeedUpdate for SqliteUpdate {
     fn add(&mut self, advisory: Advisory) -> Result<()> {
-        let Advisory { id, details, affected } = advisory;
-        let mut alias = self
-            .connection
-            .prepare_cached("INSERT OR IGNORE INTO stage_alias (alias, id) VALUES (?1, ?2)")?;
-        for name in &details.aliases {
-            alias.execute(params![name, id])?;
-        }
-        self.stage_details(&id, details)?;
-        let mut insert = self.connection.prepare_cached(
-            "INSERT OR IGNORE INTO stage_affected (package, release, id, body) VALUES (?1, ?2, ?3, ?4)",
-        )?;
-        for range in affected {
-            let body = AffectedBody {
-                package_kind: range.package_kind,
-                channel: range.channel,
-                state: range.state,
-                introduced: range.introduced,
-                fixed: range.fixed,
-                arches: range.arches,
-                module: range.module,
-                cpe: range.cpe,
-                notice: range.notice,
-                state_word: range.state_word,
-                severity: range.severity,
-                severity_word: range.severity_word,
-            };
-            insert.execute(params![range.package, range.release, id, codec::encode(&body)?])?;
-        }
-        Ok(())
+        stage::add(&self.connection, advisory)
     }
 
     fn keep_others(&mut self) {
@@ -133,10 +58,7 @@ impl FeedUpdate for SqliteUpdate {
     }
 
     fn drop_id(&mut self, id: &str) -> Result<()> {
-        self.connection
-            .prepare_cached("INSERT OR IGNORE INTO stage_dropped (id) VALUES (?1)")?
-            .execute([id])?;
-        Ok(())
+        stage::drop_id(&self.connection, id)
     }
 
     fn commit(mut self: Box<Self>, outcome: &FeedOutcome) -> Result<UpdateStats> {

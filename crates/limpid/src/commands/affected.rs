@@ -7,7 +7,7 @@ use crate::session::{Session, print, style};
 
 pub(crate) fn run(global: &Global, command: &Affected) -> Result<Exit, Error> {
     let session = Session::open(global)?;
-    let store = &session.store;
+    let store = session.store.as_ref();
     let asked = command.scope.asked(store)?;
     let (scope, filter) = (command.scope.scope(&asked), command.verdicts.filter());
     let after = command.page.after.as_deref();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use limpid_index::Clock as _;
 use limpid_notify::{Backoff, Channel, Delivered, Delivery, FileLines, HttpSender, Lines, Webhook};
 use limpid_report::terminal::printable;
-use limpid_store::{ChannelState, Channels as _, Events as _};
+use limpid_store::ChannelState;
 use serde_json::{Value, json};
 
 use crate::arguments::ReportFormat;
@@ -52,7 +52,7 @@ pub(super) fn deliver(session: &Session<'_>, arguments: &Deliver) -> Result<Exit
     };
     let name = arguments.name.clone().unwrap_or_else(|| channel.target());
     let delivery = Delivery {
-        store: &session.store,
+        store: session.store.as_ref(),
         clock: &session.clock,
         process: session.process(),
         backoff: Backoff::default(),

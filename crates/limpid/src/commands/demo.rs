@@ -6,7 +6,7 @@ use crate::registry_options::RegistryArguments;
 use crate::session::{Session, print, style};
 use limpid_index::Moment;
 use limpid_index::fleet::{Scope, VerdictFilter};
-use limpid_store::{ImageFilter, NEWEST, SqliteStore};
+use limpid_store::{ImageFilter, NEWEST};
 
 /// The example images, as `examples/images` has them.
 const IMAGES: [(&str, &[u8]); 3] = [
@@ -22,7 +22,7 @@ const GHOST: &str = "CVE-2015-0235";
 pub(crate) fn run(global: &Global) -> Result<Exit, Error> {
     let folder = tempfile::tempdir().map_err(Error::io("a temporary folder cannot be made"))?;
     crate::interrupt::remove_if_interrupted(folder.path());
-    let session = Session::with_store(global, SqliteStore::open(&folder.path().join("demo.db"))?)?;
+    let session = Session::with_store(global, limpid_store::open(folder.path().join("demo.db"))?)?;
     session.import_documents("starter set", &[("starter.json".to_owned(), ADVISORIES.to_vec())])?;
     for (name, archive) in IMAGES {
         let path = folder.path().join(format!("{name}.tar"));
@@ -40,9 +40,14 @@ pub(crate) fn run(global: &Global) -> Result<Exit, Error> {
     print(&format!("$ limpid affected {GHOST}\n"))?;
     let moment = Moment { revision: NEWEST, today: "", as_of: "", now: "" };
     let scope = Scope { moment, filter: ImageFilter::default() };
-    let mut answer =
-        limpid_index::fleet::affected(&session.store, GHOST, &scope, &VerdictFilter::default(), None)?;
-    for mut affected in answer.take(&session.store, IMAGES.len())? {
+    let mut answer = limpid_index::fleet::affected(
+        session.store.as_ref(),
+        GHOST,
+        &scope,
+        &VerdictFilter::default(),
+        None,
+    )?;
+    for mut affected in answer.take(session.store.as_ref(), IMAGES.len())? {
         for name in &mut affected.image.references {
             let file = name.rsplit('/').next().unwrap_or(name);
             *name = file.trim_end_matches(".tar").to_owned();

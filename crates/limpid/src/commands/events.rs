@@ -5,9 +5,7 @@ use std::fmt::Write as _;
 use limpid_index::{assessment, event_images};
 use limpid_notify::{event_json, image_json};
 use limpid_report::terminal::printable;
-use limpid_store::{
-    Channels as _, Event, EventSubject, Events as _, ImageId, Judgement, PackageChange, VulnerabilityChange,
-};
+use limpid_store::{Event, EventSubject, ImageId, Judgement, PackageChange, VulnerabilityChange};
 use serde_json::{Value, json};
 
 use super::deliveries;
@@ -32,7 +30,8 @@ pub(crate) fn run(global: &Global, command: &Events) -> Result<Exit, Error> {
             images(&session, &event, after.map(ImageId), *limit, *format)
         }
         Events::Derive => {
-            let derived = limpid_index::derive_events(&session.store, &session.clock, session.process())?;
+            let derived =
+                limpid_index::derive_events(session.store.as_ref(), &session.clock, session.process())?;
             let told: Vec<String> =
                 derived.events.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
             let told = if told.is_empty() { "no event".to_owned() } else { told.join(", ") };
@@ -90,7 +89,7 @@ fn list(session: &Session<'_>, arguments: &List) -> Result<Exit, Error> {
     }
     if arguments.format == ReportFormat::Json {
         let events: Vec<Value> =
-            found.iter().map(|event| event_json(&session.store, event)).collect::<Result<_, _>>()?;
+            found.iter().map(|event| event_json(session.store.as_ref(), event)).collect::<Result<_, _>>()?;
         let next = if more { json!(after) } else { Value::Null };
         let document = json!({
             "schema": "limpid-events/1", "events": events, "kernelEvents": left_out, "next": next,
@@ -118,7 +117,7 @@ fn list(session: &Session<'_>, arguments: &List) -> Result<Exit, Error> {
 /// An event on one line.
 fn headline(session: &Session<'_>, event: &Event) -> Result<String, Error> {
     let what = match &event.subject {
-        EventSubject::Image { .. } => match assessment(&session.store, event)? {
+        EventSubject::Image { .. } => match assessment(session.store.as_ref(), event)? {
             None => "of an image that is forgotten".to_owned(),
             Some(assessed) => {
                 let names = &assessed.image.references;
@@ -143,7 +142,7 @@ fn images_of(count: u64) -> String {
 }
 
 fn show(session: &Session<'_>, event: &Event, format: ReportFormat) -> Result<Exit, Error> {
-    let document = event_json(&session.store, event)?;
+    let document = event_json(session.store.as_ref(), event)?;
     if format == ReportFormat::Json {
         print(&format!("{document:#}\n"))?;
         return Ok(Exit::Success);
@@ -152,7 +151,7 @@ fn show(session: &Session<'_>, event: &Event, format: ReportFormat) -> Result<Ex
     let _ = writeln!(text, "id {}, revision {}", event.id, event.revision);
     match &event.subject {
         EventSubject::Image { .. } => {
-            if let Some(assessed) = assessment(&session.store, event)? {
+            if let Some(assessed) = assessment(session.store.as_ref(), event)? {
                 let counts: Vec<String> = assessed
                     .severities
                     .iter()
@@ -215,7 +214,7 @@ fn images(
     format: ReportFormat,
 ) -> Result<Exit, Error> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let (found, next) = event_images(&session.store, event, after, limit)?;
+    let (found, next) = event_images(session.store.as_ref(), event, after, limit)?;
     if format == ReportFormat::Json {
         let images: Vec<Value> = found.iter().map(image_json).collect();
         let document = json!({

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use limpid_index::Kernels;
 use limpid_model::{Explanation, Occurrence, PackageClass, Rated, Report, Severity, Vulnerability};
 use limpid_report::terminal::printable;
-use limpid_store::{AdvisoryRecord, Store as _};
+use limpid_store::AdvisoryRecord;
 
 use crate::arguments::{Explain, Global};
 use crate::as_of::Asked;
@@ -17,7 +17,7 @@ pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
     let session = Session::open(global)?;
     // Who asks for one vulnerability by its name is told all of it.
     let report = session.report(&command.image, command.moment.as_of, Kernels::Show)?;
-    let asked = Asked::new(&session.store, command.moment.as_of)?;
+    let asked = Asked::new(session.store.as_ref(), command.moment.as_of)?;
     let at = asked.moment().revision;
     let records = session.store.advisories(&command.id, at)?;
     let mut ids: BTreeSet<String> =
@@ -41,7 +41,7 @@ pub(crate) fn run(global: &Global, command: &Explain) -> Result<Exit, Error> {
             context: package.context.clone(),
             owner: limpid_model::Owner::default(),
         };
-        for (counting, overruled) in limpid_index::explain(&session.store, &occurrence, &ids, at)? {
+        for (counting, overruled) in limpid_index::explain(session.store.as_ref(), &occurrence, &ids, at)? {
             any = true;
             let facts = &package.package;
             let _ = writeln!(text, "\n{} {} ({})", facts.name, facts.version, facts.kind);

@@ -17,10 +17,10 @@ pub(super) fn run(
     until: Option<AsOf>,
     format: ReportFormat,
 ) -> Result<Exit, Error> {
-    let moment = |as_of| Ok::<_, Error>(Asked::new(&session.store, as_of)?.moment().revision);
+    let moment = |as_of| Ok::<_, Error>(Asked::new(session.store.as_ref(), as_of)?.moment().revision);
     let (since, until) = (moment(Some(since))?, moment(until)?);
     let mut changes = Vec::new();
-    limpid_index::changes(&session.store, since, until, &mut |change| changes.push(change))?;
+    limpid_index::changes(session.store.as_ref(), since, until, &mut |change| changes.push(change))?;
     print(&match format {
         ReportFormat::Table => table(&changes),
         ReportFormat::Json => format!("{:#}\n", json(&changes)),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use limpid_feeds::RepositoryCpes;
 use limpid_model::Severity;
 use limpid_report::terminal::printable;
-use limpid_store::{FeedState, Store as _};
+use limpid_store::FeedState;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::ReportFormat;

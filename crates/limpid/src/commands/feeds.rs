@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use limpid_index::Selection;
-use limpid_store::Store as _;
 
 use super::{feed_changes, feed_status};
 use crate::arguments::{Feeds, FeedsUpdate, Global};

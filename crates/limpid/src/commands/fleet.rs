@@ -2,7 +2,6 @@
 
 use limpid_index::fleet::{self, KnownImage, LayersQuestion, PackageQuestion, WidespreadQuestion};
 use limpid_model::{Digest, LayerRank};
-use limpid_store::Store as _;
 
 use crate::arguments::{Global, ReportFormat};
 use crate::as_of::Asked;
@@ -39,13 +38,13 @@ fn answer<T>(
 }
 
 fn status(session: &Session<'_>, command: &FleetStatus) -> Result<Exit, Error> {
-    let asked = command.scope.asked(&session.store)?;
-    let found = fleet::status(&session.store, &command.scope.scope(&asked), command.kernels.kernels)?;
+    let asked = command.scope.asked(session.store.as_ref())?;
+    let found = fleet::status(session.store.as_ref(), &command.scope.scope(&asked), command.kernels.kernels)?;
     answer(command.format, &found, limpid_report::fleet_status_table, limpid_report::fleet_status_json)
 }
 
 fn vulnerabilities(session: &Session<'_>, command: &FleetVulnerabilities) -> Result<Exit, Error> {
-    let asked = command.scope.asked(&session.store)?;
+    let asked = command.scope.asked(session.store.as_ref())?;
     let question = WidespreadQuestion {
         verdicts: command.verdicts.filter(),
         exploited: command.kev,
@@ -53,12 +52,12 @@ fn vulnerabilities(session: &Session<'_>, command: &FleetVulnerabilities) -> Res
         kernels: command.kernels.kernels,
         limit: usize::try_from(command.limit).unwrap_or(usize::MAX),
     };
-    let found = fleet::vulnerabilities(&session.store, &command.scope.scope(&asked), &question)?;
+    let found = fleet::vulnerabilities(session.store.as_ref(), &command.scope.scope(&asked), &question)?;
     answer(command.format, &found, limpid_report::widespread_table, limpid_report::widespread_json)
 }
 
 fn layers(session: &Session<'_>, command: &FleetLayers) -> Result<Exit, Error> {
-    let asked = command.scope.asked(&session.store)?;
+    let asked = command.scope.asked(session.store.as_ref())?;
     let question = LayersQuestion {
         rank: match command.by {
             RankChoice::Vulnerabilities => LayerRank::Vulnerabilities,
@@ -68,12 +67,12 @@ fn layers(session: &Session<'_>, command: &FleetLayers) -> Result<Exit, Error> {
         kernels: command.kernels.kernels,
         limit: usize::try_from(command.limit).unwrap_or(usize::MAX),
     };
-    let found = fleet::layers(&session.store, &command.scope.scope(&asked), &question)?;
+    let found = fleet::layers(session.store.as_ref(), &command.scope.scope(&asked), &question)?;
     answer(command.format, &found, limpid_report::fleet_layers_table, limpid_report::fleet_layers_json)
 }
 
 fn package(session: &Session<'_>, command: &FleetPackage) -> Result<Exit, Error> {
-    let store = &session.store;
+    let store = session.store.as_ref();
     let asked = command.scope.asked(store)?;
     let question = PackageQuestion {
         name: command.name.clone(),
@@ -117,17 +116,17 @@ fn package(session: &Session<'_>, command: &FleetPackage) -> Result<Exit, Error>
 }
 
 fn rebase(session: &Session<'_>, command: &FleetRebase) -> Result<Exit, Error> {
-    let asked = Asked::new(&session.store, command.moment.as_of)?;
+    let asked = Asked::new(session.store.as_ref(), command.moment.as_of)?;
     let image = known(session, &command.image)?;
-    let found = fleet::rebase(&session.store, &image, asked.moment(), command.kernel.kernels())?;
+    let found = fleet::rebase(session.store.as_ref(), &image, asked.moment(), command.kernel.kernels())?;
     answer(command.format, &found, limpid_report::rebase_table, limpid_report::rebase_json)
 }
 
 fn difference(session: &Session<'_>, command: &FleetDiff) -> Result<Exit, Error> {
-    let asked = Asked::new(&session.store, command.moment.as_of)?;
+    let asked = Asked::new(session.store.as_ref(), command.moment.as_of)?;
     let (before, after) = (known(session, &command.before)?, known(session, &command.after)?);
     let kernels = command.kernel.kernels();
-    let found = fleet::difference(&session.store, &before, &after, asked.moment(), kernels)?;
+    let found = fleet::difference(session.store.as_ref(), &before, &after, asked.moment(), kernels)?;
     answer(command.format, &found, limpid_report::difference_table, limpid_report::difference_json)
 }
 

@@ -12,7 +12,7 @@ use crate::session::{Session, print};
 pub(crate) fn run(global: &Global, command: &Owner) -> Result<Exit, Error> {
     let session = Session::open(global)?;
     let record = session.index(&command.image)?;
-    let ownership = limpid_index::ownership(&session.store, &record)?;
+    let ownership = limpid_index::ownership(session.store.as_ref(), &record)?;
     for list in ownership.unread() {
         session.warn(&format!("{list}: this list of files was not read with its layer"));
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use limpid_index::{Clock as _, ImageList, ListOptions, ListProblem, Work, read_list};
-use limpid_store::{JobId, NewJob, Queue as _};
+use limpid_store::{JobId, NewJob};
 
 use super::queue_list;
 use crate::arguments::{Global, PlatformChoice};
@@ -19,7 +19,7 @@ const JOBS_AT_ONCE: usize = 1000;
 
 pub(crate) fn run(global: &Global, command: &QueueCommand) -> Result<Exit, Error> {
     let session = Session::open(global)?;
-    let store = &session.store;
+    let store = session.store.as_ref();
     match command {
         QueueCommand::Add(arguments) => add(&session, arguments),
         QueueCommand::Import(arguments) => import(&session, arguments),

@@ -1,17 +1,18 @@
 //! `limpid store`
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use limpid_index::Clock as _;
 use limpid_model::Digest;
 use limpid_report::terminal::printable;
-use limpid_store::{ImageId, SqliteStore, Store as _, Upkeep as _};
+use limpid_store::{ImageId, SqliteStore};
 
 use super::store_status;
 use crate::arguments::{Global, StoreCommand};
 use crate::clock::SystemClock;
-use crate::error::{Error, Exit};
-use crate::session::{Session, print, store_path};
+use crate::error::{Error, Exit, eprint_line};
+use crate::session::{Session, credentials, print, store_path};
 
 const SECONDS_PER_DAY: i64 = 24 * 3600;
 
@@ -19,8 +20,12 @@ pub(crate) fn run(global: &Global, command: &StoreCommand) -> Result<Exit, Error
     if let StoreCommand::Restore { file, force } = command {
         return restore(global, file, *force);
     }
+    if let StoreCommand::Copy { source, target } = command {
+        return copy(global, source, target);
+    }
     let session = Session::open(global)?;
     match command {
+        StoreCommand::Copy { source, target } => copy(global, source, target),
         StoreCommand::Status { format } => store_status::status(&session.store.status()?, *format),
         StoreCommand::Check { format } => {
             store_status::check(&session.store.check(session.clock.now())?, *format)
@@ -43,8 +48,29 @@ fn restore(global: &Global, file: &Path, force: bool) -> Result<Exit, Error> {
         let message = "a backup cannot be restored to :memory:; use the backup itself with --store";
         return Err(Error::Usage { message: message.to_owned() });
     }
+    if limpid_store::is_address(&to) {
+        let message = "a database is restored by PostgreSQL's own tools (pg_restore), not by Limpid";
+        return Err(Error::Usage { message: message.to_owned() });
+    }
     let report = SqliteStore::restore(file, &to, force, SystemClock.now())?;
     store_status::check(&report, crate::arguments::ReportFormat::Table)
+}
+
+/// Copies one store to another, and checks what came of it.
+fn copy(global: &Global, source: &Path, target: &Path) -> Result<Exit, Error> {
+    if !limpid_store::is_address(source) && !source.is_file() {
+        let message = format!("there is no store {}", source.display());
+        return Err(Error::Usage { message });
+    }
+    let credentials = credentials();
+    let from = limpid_store::open_with(source, &credentials)?;
+    let to = limpid_store::open_with(target, &credentials)?;
+    limpid_store::copy(from.as_ref(), to.as_ref(), &mut |table| {
+        if !global.quiet && std::io::stderr().is_terminal() {
+            eprint_line(&format!("copying {table}"));
+        }
+    })?;
+    store_status::check(&to.check(SystemClock.now())?, crate::arguments::ReportFormat::Table)
 }
 
 fn forget(session: &Session<'_>, names: &[String]) -> Result<Exit, Error> {
@@ -71,7 +97,7 @@ fn collect(
     keep_events_days: u32,
     grace: u32,
 ) -> Result<Exit, Error> {
-    let store = &session.store;
+    let store = session.store.as_ref();
     let mut forgotten = 0_u64;
     if let Some(days) = keep_days {
         let now = session.clock.now();

@@ -21,6 +21,7 @@ mod many;
 mod outputs;
 mod owner;
 mod packages;
+mod postgres;
 mod queue;
 mod redhat;
 mod references;

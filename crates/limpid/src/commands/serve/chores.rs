@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use limpid_index::{Clock as _, Outcome, Stop};
-use limpid_store::{Fleet as _, Queue as _};
 use tracing::{info, warn};
 
 use crate::error::Error;
@@ -116,7 +115,7 @@ fn update_now(chores: &Chores<'_>) -> Result<(), Error> {
 
 fn derive(chores: &Chores<'_>) -> Result<(), Error> {
     let session = chores.session;
-    let derived = limpid_index::derive_events(&session.store, &session.clock, session.process())?;
+    let derived = limpid_index::derive_events(session.store.as_ref(), &session.clock, session.process())?;
     let events: u64 = derived.events.values().sum();
     if events > 0 {
         info!(revision = derived.revision, events, "events derived");
@@ -131,7 +130,7 @@ fn collect(chores: &Chores<'_>) -> Result<(), Error> {
     }
     let session = chores.session;
     let freed = limpid_index::collect(
-        &session.store,
+        session.store.as_ref(),
         &session.clock,
         session.process(),
         COLLECT_GRACE_SECONDS,

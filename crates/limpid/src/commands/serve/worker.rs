@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use limpid_image::{Image, OpenOptions, Reference};
 use limpid_index::{Clock as _, ImageWork, Indexer, Quiet, Stop, Work, Worker, WorkerEvent};
-use limpid_store::{JobEnd, Queue as _};
+use limpid_store::JobEnd;
 use tracing::{error, info, warn};
 
 use super::chores::Chores;
@@ -28,7 +28,7 @@ pub(super) fn run(global: &Global, serve: &Serve) -> Result<Exit, Error> {
     let threads = serve.threads.unwrap_or(cores).max(1);
     let options = OpenOptions { registry: serve.registry.options(global.offline)?, ..OpenOptions::default() };
     let indexer = Indexer {
-        store: &session.store,
+        store: session.store.as_ref(),
         clock: &session.clock,
         progress: &Quiet,
         limits: options.limits.clone(),

@@ -1,5 +1,4 @@
 //! Events and channels: what holds for any store.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
 use limpid_model::{
     Context, Digest, ImageMetadata, LayerFindings, LayerMetadata, Occurrence, Owner, Package, PackageDiff,
@@ -7,8 +6,10 @@ use limpid_model::{
 };
 use limpid_store::{
     Event, EventId, EventKind, EventSubject, ImageId, ImageRecord, Judgement, LayerRecord, NodeId,
-    OccurrenceId, PackageChange, Processed, SqliteStore, Step, Store, VulnerabilityChange,
+    OccurrenceId, PackageChange, Processed, Step, Store, VulnerabilityChange,
 };
+
+use crate::place::Place;
 
 const NOW: i64 = 1_700_000_000;
 
@@ -25,12 +26,12 @@ const SUITE: &[Case] = &[
     ("dead letters are kept and tried once more", dead_letters),
 ];
 
-#[test]
-fn the_embedded_store_keeps_events() {
+pub(crate) fn events_are_kept(place: &Place) {
     for (name, test) in SUITE {
-        let store = SqliteStore::open(std::path::Path::new(":memory:")).unwrap();
-        test(&store);
-        let report = store_check(&store);
+        let place = place.other();
+        let store = place.open();
+        test(store.as_ref());
+        let report = store_check(store.as_ref());
         assert!(report.is_empty(), "{name}: {report:?}");
     }
 }
@@ -278,7 +279,7 @@ fn dead_letters(store: &dyn Store) {
     store.settle("c", 3, Some("it answered 404"), NOW + 2).unwrap();
     let letter = store.dead_letters("c", 1, false, 10).unwrap().remove(0);
     assert_eq!((letter.attempts, letter.died_at, letter.error.as_str()), (31, NOW + 2, "it answered 404"));
-    assert_eq!(numbers(true), []);
+    assert_eq!(numbers(true), Vec::<u64>::new());
     assert_eq!(store.revive("c", None).unwrap(), 2);
     store.settle("c", 1, None, NOW + 3).unwrap();
     assert_eq!(numbers(false), [3]);

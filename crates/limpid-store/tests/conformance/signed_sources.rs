@@ -1,5 +1,4 @@
 //! Verdicts on packages whose code comes from another source than their own.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +6,9 @@ use limpid_model::{
     Advisory, AdvisoryDetails, Affected, AffectedState, Context, Digest, Occurrence, Owner, Package,
     PackageDiff, PackageType, PlacedOccurrence,
 };
-use limpid_store::{FeedKey, FeedOutcome, Fleet as _, OccurrenceId, SqliteStore, Store};
+use limpid_store::{FeedKey, FeedOutcome, OccurrenceId, Store};
+
+use crate::place::Place;
 
 fn placed(name: &str, source: &str) -> PlacedOccurrence {
     let package = Package {
@@ -24,7 +25,7 @@ fn placed(name: &str, source: &str) -> PlacedOccurrence {
     PlacedOccurrence { occurrence, path: "var/lib/dpkg/status".into() }
 }
 
-fn update(store: &SqliteStore, said: &[(&str, &str)]) {
+fn update(store: &dyn Store, said: &[(&str, &str)]) {
     let key = FeedKey { feed: "f".into(), document: "d".into() };
     let mut update = store.begin_update(&key).unwrap();
     for (package, fixed) in said {
@@ -41,11 +42,10 @@ fn update(store: &SqliteStore, said: &[(&str, &str)]) {
     update.commit(&FeedOutcome::default()).unwrap();
 }
 
-#[test]
-fn what_is_said_of_their_source_makes_their_verdicts_stale() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
-    update(&store, &[("linux", "1"), ("bash", "1")]);
+pub(crate) fn what_is_said_of_their_source_makes_their_verdicts_stale(place: &Place) {
+    let store = place.open();
+    let store = store.as_ref();
+    update(store, &[("linux", "1"), ("bash", "1")]);
     let installed = vec![
         placed("linux-image-6.1.0-18-amd64", "linux-signed-amd64"),
         placed("linux-image-amd64", "linux-signed-amd64"),
@@ -68,13 +68,13 @@ fn what_is_said_of_their_source_makes_their_verdicts_stale() {
     };
     keep();
     assert_eq!(kept().len(), 3);
-    update(&store, &[("linux", "2"), ("bash", "1")]);
+    update(store, &[("linux", "2"), ("bash", "1")]);
     assert_eq!(kept(), BTreeSet::from(["bash".to_owned(), "linux-image-amd64".to_owned()]));
     // Again, once they are computed again; and not for what is said of another package.
     keep();
-    update(&store, &[("linux", "2"), ("bash", "2")]);
+    update(store, &[("linux", "2"), ("bash", "2")]);
     assert_eq!(kept().len(), 2);
-    update(&store, &[("bash", "2")]);
+    update(store, &[("bash", "2")]);
     assert_eq!(kept(), BTreeSet::from(["linux-image-amd64".to_owned()]));
     let names = store.source_names().unwrap();
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["bash", "linux-signed-amd64"]);

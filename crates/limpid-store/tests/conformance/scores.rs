@@ -1,9 +1,10 @@
 //! Daily scores: replaced whole, and outside revisions.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
-use limpid_store::{FeedKey, FeedOutcome, SqliteStore, Store, VulnerabilityScore};
+use limpid_store::{FeedKey, FeedOutcome, Store, VulnerabilityScore};
 
-fn put(store: &SqliteStore, date: &str, scores: &[(&str, u32)]) -> u64 {
+use crate::place::Place;
+
+fn put(store: &dyn Store, date: &str, scores: &[(&str, u32)]) -> u64 {
     let key = FeedKey { feed: "epss".into(), document: "current".into() };
     let mut update = store.begin_scores(&key).unwrap();
     for (id, probability_e5) in scores {
@@ -15,13 +16,12 @@ fn put(store: &SqliteStore, date: &str, scores: &[(&str, u32)]) -> u64 {
     update.commit(&outcome, "v1").unwrap()
 }
 
-#[test]
-fn a_new_day_takes_the_place_of_the_old_one_and_makes_no_revision() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
+pub(crate) fn a_new_day_takes_the_place_of_the_old_one_and_makes_no_revision(place: &Place) {
+    let store = place.open();
+    let store = store.as_ref();
     assert_eq!(store.score_day("epss").unwrap(), None);
-    assert_eq!(put(&store, "2026-01-01", &[("CVE-2014-0160", 1), ("CVE-2014-6271", 2), ("no CVE", 3)]), 2);
-    assert_eq!(put(&store, "2026-01-02", &[("CVE-2014-0160", 4)]), 1);
+    assert_eq!(put(store, "2026-01-01", &[("CVE-2014-0160", 1), ("CVE-2014-6271", 2), ("no CVE", 3)]), 2);
+    assert_eq!(put(store, "2026-01-02", &[("CVE-2014-0160", 4)]), 1);
     let found = store.scores("epss", &["CVE-2014-0160", "CVE-2014-6271", "DSA-1"]).unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found["CVE-2014-0160"], VulnerabilityScore { probability_e5: 4, percentile_e5: Some(5) });
@@ -32,11 +32,10 @@ fn a_new_day_takes_the_place_of_the_old_one_and_makes_no_revision() {
     assert_eq!((state.records, state.succeeded_at, state.revision), (1, 7, 0));
 }
 
-#[test]
-fn an_update_that_is_dropped_leaves_the_scores_as_they_were() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
-    put(&store, "2026-01-01", &[("CVE-2014-0160", 1)]);
+pub(crate) fn an_update_that_is_dropped_leaves_the_scores_as_they_were(place: &Place) {
+    let store = place.open();
+    let store = store.as_ref();
+    put(store, "2026-01-01", &[("CVE-2014-0160", 1)]);
     let key = FeedKey { feed: "epss".into(), document: "current".into() };
     let mut update = store.begin_scores(&key).unwrap();
     update.add("CVE-2014-0160", VulnerabilityScore { probability_e5: 9, percentile_e5: None }).unwrap();
@@ -44,10 +43,9 @@ fn an_update_that_is_dropped_leaves_the_scores_as_they_were() {
     assert_eq!(store.scores("epss", &["CVE-2014-0160"]).unwrap()["CVE-2014-0160"].probability_e5, 1);
 }
 
-#[test]
-fn when_a_record_was_asked_for_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
+pub(crate) fn when_a_record_was_asked_for_is_kept(place: &Place) {
+    let store = place.open();
+    let store = store.as_ref();
     store.put_record_checks(&["CVE-2014-0160", "DSA-1"], 5).unwrap();
     store.put_record_checks(&["CVE-2014-0160"], 6).unwrap();
     let checks = store.record_checks(&["CVE-2014-0160", "CVE-2014-6271", "DSA-1"]).unwrap();

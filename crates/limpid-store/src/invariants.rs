@@ -1,16 +1,22 @@
-//! Invariants between rows, each as a query for the rows that break it. `check.rs` asks them all.
+//! Invariants between rows, each as a query for the rows that break it. Every engine's `check.rs` asks them all, so they
+//! are written in what the engines' SQL has in common. What differs stands in braces: `{event}` is the last event's number.
+
+use crate::upkeep::{Broken, CheckReport};
+
+/// A lease that runs for longer was made by a clock that is wrong, or by nobody of ours.
+pub(crate) const LEASE_SECONDS_MAX: i64 = 24 * 3600;
 
 /// Table, what is wrong, and a query for what names each such row.
-pub(super) type Rule = (&'static str, &'static str, &'static str);
+pub(crate) type Rule = (&'static str, &'static str, &'static str);
 
 /// Invariants between rows. `?1` is the latest end that a lease can have.
-pub(super) const RULES: &[Rule] = &[
+pub(crate) const RULES: &[Rule] = &[
     ("node", "whose parent is missing", "SELECT 'node ' || node_id FROM node n WHERE parent_id IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM node p WHERE p.node_id = n.parent_id)"),
     // Collections rely on it, and there is no way in a circle.
     ("node", "that are not newer than their parent", "SELECT 'node ' || node_id FROM node WHERE parent_id >= node_id"),
     ("node", "whose key is not 32 bytes", "SELECT 'node ' || node_id FROM node WHERE length(node_key) != 32"),
-    ("chain", "that lead to no node", "SELECT 'chain ' || hex(chain_key) FROM chain c
+    ("chain", "that lead to no node", "SELECT 'chain to node ' || node_id FROM chain c
         WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = c.node_id)"),
     ("node_change", "of nodes that are missing", "SELECT 'node ' || node_id || ', occurrence ' || occurrence_id
         FROM node_change c WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = c.node_id)"),
@@ -19,7 +25,7 @@ pub(super) const RULES: &[Rule] = &[
     ("image", "whose last node is missing", "SELECT 'image ' || image_id FROM image i WHERE node_id != 0
         AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = i.node_id)"),
     ("image", "first seen before one with a lower id", "SELECT 'image ' || image_id FROM (SELECT image_id, first_seen,
-        max(first_seen) OVER (ORDER BY image_id ROWS UNBOUNDED PRECEDING) AS latest FROM image) WHERE first_seen < latest"),
+        max(first_seen) OVER (ORDER BY image_id ROWS UNBOUNDED PRECEDING) AS latest FROM image) AS i WHERE first_seen < latest"),
     ("image", "whose config is missing", "SELECT 'image ' || image_id FROM image i
         WHERE NOT EXISTS (SELECT 1 FROM config c WHERE c.config_id = i.config_id)"),
     ("image", "that are there more than once", "SELECT 'image ' || max(image_id) FROM image GROUP BY manifest_digest HAVING count(*) > 1"),
@@ -32,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
     ("image_former", "whose node is missing", "SELECT 'image ' || image_id FROM image_former f WHERE node_id != 0
         AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node_id = f.node_id)"),
     ("segment", "that do not cover the images behind the one before", "SELECT 'segment ' || segment_id FROM (
-        SELECT segment_id, first_image, last_image, lag(last_image, 1, 0) OVER (ORDER BY first_image) AS before FROM segment)
+        SELECT segment_id, first_image, last_image, coalesce(lag(last_image) OVER (ORDER BY first_image), 0) AS before FROM segment) AS s
         WHERE first_image != before + 1 OR last_image < first_image"),
     ("segment_part", "of segments that are missing", "SELECT 'segment ' || segment_id || ', ' || first FROM segment_part p
         WHERE NOT EXISTS (SELECT 1 FROM segment s WHERE s.segment_id = p.segment_id)"),
@@ -54,11 +60,11 @@ pub(super) const RULES: &[Rule] = &[
         WHERE NOT EXISTS (SELECT 1 FROM description d WHERE d.layer_id = l.layer_id AND d.number = l.number)"),
     ("repository", "without a reference", "SELECT name FROM repository p
         WHERE NOT EXISTS (SELECT 1 FROM reference r WHERE r.repository_id = p.repository_id)"),
-    ("reference", "whose repository is missing", "SELECT 'reference ' || tag FROM reference r
+    ("reference", "whose repository is missing", "SELECT 'image ' || image_id FROM reference r
         WHERE NOT EXISTS (SELECT 1 FROM repository p WHERE p.repository_id = r.repository_id)"),
-    ("reference", "to images that are missing", "SELECT 'reference ' || tag FROM reference r
+    ("reference", "to images that are missing", "SELECT 'image ' || image_id FROM reference r
         WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.image_id = r.image_id)"),
-    ("reference", "last seen before they were first seen", "SELECT 'reference ' || tag FROM reference WHERE last_seen < first_seen"),
+    ("reference", "last seen before they were first seen", "SELECT 'image ' || image_id FROM reference WHERE last_seen < first_seen"),
     ("occurrence", "whose package is missing", "SELECT 'occurrence ' || occurrence_id FROM occurrence o
         WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = o.package_id)"),
     ("occurrence", "whose context is missing", "SELECT 'occurrence ' || occurrence_id FROM occurrence o
@@ -86,7 +92,7 @@ pub(super) const RULES: &[Rule] = &[
     ("revision", "of documents that are missing", "SELECT 'revision ' || revision FROM revision r
         WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.feed_id = r.feed_id)"),
     ("revision", "that know of fewer images than one before", "SELECT 'revision ' || revision FROM (SELECT revision, last_image,
-        max(last_image) OVER (ORDER BY revision ROWS UNBOUNDED PRECEDING) AS latest FROM revision) WHERE last_image < latest"),
+        max(last_image) OVER (ORDER BY revision ROWS UNBOUNDED PRECEDING) AS latest FROM revision) AS r WHERE last_image < latest"),
     ("feed", "whose revision is missing", "SELECT feed || ' ' || document FROM feed f WHERE revision != 0
         AND NOT EXISTS (SELECT 1 FROM revision r WHERE r.revision = f.revision)"),
     ("advisory", "of documents that are missing", "SELECT 'advisory ' || advisory_id FROM advisory d
@@ -121,7 +127,7 @@ pub(super) const RULES: &[Rule] = &[
         OR NOT EXISTS (SELECT 1 FROM text t WHERE t.text_id = a.release_text)"),
     ("feed_release", "that count other than the current ranges", "SELECT 'feed ' || r.feed_id || ', release ' || r.release_text
         FROM feed_release r LEFT JOIN (SELECT feed_id, release_text, count(*) AS current FROM affected
-            WHERE to_revision IS NULL GROUP BY feed_id, release_text) USING (feed_id, release_text)
+            WHERE to_revision IS NULL GROUP BY feed_id, release_text) AS c USING (feed_id, release_text)
         WHERE r.records != coalesce(current, 0)"),
     ("feed_release", "that lack a release", "SELECT 'feed ' || feed_id || ', release ' || release_text FROM affected a
         WHERE to_revision IS NULL AND NOT EXISTS (SELECT 1 FROM feed_release r
@@ -145,11 +151,33 @@ pub(super) const RULES: &[Rule] = &[
     ("former_verdict", "of packages that are missing", "SELECT 'package ' || package_id FROM former_verdict v
         WHERE NOT EXISTS (SELECT 1 FROM package p WHERE p.package_id = v.package_id)"),
     ("channel", "that are ahead of the events", "SELECT name FROM channel
-        WHERE cursor > coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"),
-    ("dead_letter", "of channels that are missing", "SELECT channel || ', event ' || number FROM dead_letter d
+        WHERE cursor > {event}"),
+    ("dead_letter", "of channels that are missing", "SELECT channel FROM dead_letter d
         WHERE NOT EXISTS (SELECT 1 FROM channel c WHERE c.name = d.channel)"),
-    ("dead_letter", "of events that are missing", "SELECT channel || ', event ' || number FROM dead_letter d
+    ("dead_letter", "of events that are missing", "SELECT channel FROM dead_letter d
         WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.number = d.number)"),
     ("lease", "without a task or an owner", "SELECT task FROM lease WHERE task = '' OR owner = ''"),
     ("lease", "that run for longer than a day", "SELECT task FROM lease WHERE expires_at > ?1"),
 ];
+
+/// Rows that break an invariant.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) count: u64,
+    pub(crate) example: Option<String>,
+}
+
+impl Found {
+    pub(crate) fn add(&mut self, name: impl FnOnce() -> String) {
+        self.count += 1;
+        self.example.get_or_insert_with(name);
+    }
+
+    /// Notes in a report how an invariant came out.
+    pub(crate) fn note(self, report: &mut CheckReport, table: &'static str, what: &'static str) {
+        report.invariants += 1;
+        if let Some(example) = self.example {
+            report.broken.push(Broken { table, what, count: self.count, example });
+        }
+    }
+}

@@ -1,14 +1,13 @@
 //! The queue of jobs, over any engine: who gets a job, whose end counts, and what becomes of what the dead held.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use limpid_model::Digest;
 use limpid_store::{
-    Enqueued, JobEnd, JobId, JobState, Lease, NewJob, PRIORITY_STEP_SECONDS, Queue as _, SqliteStore, Store,
-    Taken, Taking,
+    Enqueued, JobEnd, JobId, JobState, Lease, NewJob, PRIORITY_STEP_SECONDS, Store, Taken, Taking,
 };
+
+use crate::place::Place;
 
 const NOW: i64 = 1_700_000_000;
 const ALIVE: fn(&Lease) -> bool = |_| false;
@@ -51,7 +50,9 @@ fn state(store: &dyn Store, id: JobId) -> JobState {
 }
 
 fn on_every_engine(test: impl Fn(&dyn Store)) {
-    test(&SqliteStore::open(Path::new(":memory:")).unwrap());
+    for place in [Some(Place::file()), Place::database()].into_iter().flatten() {
+        test(place.open().as_ref());
+    }
 }
 
 #[test]
@@ -274,22 +275,18 @@ fn one_of_all_has_the_turn_at_what_is_done_every_so_often() {
     });
 }
 
-#[test]
-fn of_many_workers_each_job_goes_to_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let store = SqliteStore::open(&path).unwrap();
+pub(crate) fn of_many_workers_each_job_goes_to_one(place: &Place) {
+    let store = place.open();
     let names: Vec<String> = (0..200).map(|number| number.to_string()).collect();
-    add(&store, &names.iter().map(String::as_str).collect::<Vec<_>>(), NOW);
+    add(store.as_ref(), &names.iter().map(String::as_str).collect::<Vec<_>>(), NOW);
     let took: Vec<Vec<JobId>> = std::thread::scope(|scope| {
         let workers = (0..8).map(|number| {
-            let path = &path;
             scope.spawn(move || {
-                let store = SqliteStore::open(path).unwrap();
+                let store = place.open();
                 let worker = format!("w{number}");
                 let mut took = Vec::new();
                 loop {
-                    let taken = take_as(&store, &worker, 3, NOW, &ALIVE).jobs;
+                    let taken = take_as(store.as_ref(), &worker, 3, NOW, &ALIVE).jobs;
                     if taken.is_empty() {
                         return took;
                     }

@@ -1,12 +1,13 @@
 //! Repositories and the products that they serve.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use limpid_model::{
     Context, Digest, Occurrence, Owner, Package, PackageDiff, PackageType, PlacedOccurrence, Verdict,
 };
-use limpid_store::{FeedKey, FeedOutcome, OccurrenceId, SqliteStore, Store};
+use limpid_store::{FeedKey, FeedOutcome, OccurrenceId};
+
+use crate::place::Place;
 
 type Map = BTreeMap<String, BTreeSet<String>>;
 
@@ -33,10 +34,9 @@ fn in_repository(name: &str) -> Occurrence {
     Occurrence { package, context, owner: Owner::default() }
 }
 
-#[test]
-fn only_what_differs_is_written_and_only_its_verdicts_are_forgotten() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
+pub(crate) fn only_what_differs_is_written_and_only_its_verdicts_are_forgotten(place: &Place) {
+    let store = place.open();
+    let store = store.as_ref();
     let key = FeedKey { feed: "redhat-repository-cpes".into(), document: "repository-to-cpe".into() };
     let put = |map: &Map| store.put_repository_cpes(&key, map, &FeedOutcome::default()).unwrap();
     let first = put(&map(&[("one", "cpe:/a:x:1"), ("one", "cpe:/a:x:2"), ("two", "cpe:/a:y")]));
