@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use limpid_index::{Clock, Process, ProcessState};
-use limpid_store::{SqliteStore, Store};
+use limpid_store::Store;
 
 /// Where the store is.
 pub(crate) struct World {
@@ -19,14 +19,15 @@ impl World {
 
     /// A handle of its own, as a process that has just begun has one.
     pub(crate) fn open(&self) -> anyhow::Result<Box<dyn Store>> {
-        Ok(Box::new(SqliteStore::open(Path::new(&self.place))?))
+        Ok(limpid_store::open(Path::new(&self.place))?)
     }
 
     /// Bytes of the store with everything that is in it, after what is in its log has gone where it belongs.
     pub(crate) fn bytes(&self) -> anyhow::Result<u64> {
-        let connection = rusqlite::Connection::open(&self.place)?;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        drop(connection);
+        if !self.place.to_string_lossy().starts_with("postgres") {
+            let connection = rusqlite::Connection::open(&self.place)?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
         let status = self.open()?.status()?;
         Ok(status.file_bytes + status.log_bytes)
     }

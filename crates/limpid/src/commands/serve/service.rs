@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limpid_server::{Config, Ended, File, LogFormat, LogLevel, Parts, Role, Server};
-use limpid_store::SqliteStore;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::arguments::{Global, SettingsArguments};
@@ -15,7 +14,7 @@ use crate::error::{Error, Exit, eprint_line};
 use crate::process::ThisProcess;
 use crate::queue_arguments::Serve;
 use crate::registry_options::RegistryArguments;
-use crate::session::{fetch_options, store_path, tell};
+use crate::session::{credentials, fetch_options, store_path, tell};
 
 /// Bytes of a file of settings, and one more that tells that it is too large.
 const FILE_BYTES_MAX: u64 = (1 << 20) + 1;
@@ -27,7 +26,7 @@ pub(super) fn run(global: &Global, command: &Serve, role: Role) -> Result<Exit, 
     let server = Server::bind(
         config,
         Parts {
-            store: Arc::new(SqliteStore::open(&store_path(global)?)?),
+            store: Arc::from(limpid_store::open_with(store_path(global)?, &credentials())?),
             clock: Arc::new(SystemClock),
             process: Arc::new(ThisProcess::new()),
             fetch: fetch_options(global)?,
