@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use limpid_store::{JobCounts, JobId, JobState, Queue as _, SqliteStore, Store};
-use limpid_testkit::{Server, SmallFleet};
+use limpid_store::{JobCounts, JobId, JobState, Store};
+use limpid_testkit::{Postgres, Server, SmallFleet};
 
 use crate::figure::{Figure, print};
 
@@ -35,6 +35,15 @@ pub(crate) struct Workers {
     /// So many of them are killed
     #[arg(long, default_value_t = 1)]
     kill: usize,
+    /// Keep the store in a PostgreSQL server that is started for this
+    #[arg(long)]
+    postgres: bool,
+    /// Cut all connections to it so many times, one after each further part of the backlog
+    #[arg(long, default_value_t = 0, requires = "postgres")]
+    cut: usize,
+    /// Kill it and start it again so many times, after these
+    #[arg(long, default_value_t = 0, requires = "postgres")]
+    crash: usize,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
@@ -65,7 +74,14 @@ impl Workers {
         };
         ensure!(limpid.is_file(), "{} is missing: cargo build --release", limpid.display());
         let folder = tempfile::tempdir()?;
-        let path = folder.path().join("store.db");
+        // Durable as an operator's would be: what was acknowledged outlives a crash.
+        let cluster = if self.postgres {
+            Some(Postgres::start(&[]).context("PostgreSQL is not installed")?)
+        } else {
+            None
+        };
+        let database = cluster.as_ref().map(Postgres::database);
+        let path = database.as_ref().map_or_else(|| folder.path().join("store.db"), PathBuf::from);
         let SmallFleet { content, images, layers } = SmallFleet::new(self.images, FILLER_BYTES);
         let server = Server::start(move |request| content.answer(request));
         let references: Vec<String> =
@@ -80,11 +96,16 @@ impl Workers {
             .status()?;
         ensure!(added.success(), "the backlog could not be added");
 
-        let store = SqliteStore::open(&path)?;
+        let store = limpid_store::open(&path)?;
         let began = Instant::now();
         let workers = (0..self.workers).map(|number| worker(&limpid, &path, folder.path(), number));
         let mut workers = Processes(workers.collect::<anyhow::Result<_>>()?);
-        let lost = self.kill_some(&store, &mut workers)?;
+        let lost = std::thread::scope(|scope| {
+            if let (Some(cluster), Some(database)) = (&cluster, &database) {
+                scope.spawn(|| self.disturb(cluster, database, store.as_ref()));
+            }
+            self.kill_some(store.as_ref(), &mut workers)
+        })?;
         for worker in &mut workers.0[self.kill..] {
             ensure!(worker.wait()?.success(), "a worker failed");
         }
@@ -127,6 +148,23 @@ impl Workers {
             self.json,
         );
         Ok(())
+    }
+
+    /// Cuts connections and crashes the server, one after each further part of the backlog.
+    fn disturb(&self, cluster: &Postgres, database: &str, store: &dyn Store) {
+        let all = self.cut + self.crash;
+        for number in 0..all {
+            let due = self.images * (number + 1) / (all + 1);
+            loop {
+                match store.job_counts(0) {
+                    Ok(counts) if counts.open() == 0 => return,
+                    Ok(counts) if counts.done >= due as u64 => break,
+                    // It was cut off itself, and asks again.
+                    _ => std::thread::sleep(Duration::from_millis(5)),
+                }
+            }
+            if number < self.cut { cluster.cut(database) } else { cluster.crash() }
+        }
     }
 
     /// Kills workers, one after each further part of the backlog, while they hold jobs. How many jobs they held.

@@ -126,7 +126,10 @@ impl Error {
     /// Whether the same may succeed later although nobody changed anything: a server that restarts, a disk that
     /// others empty, a store that another process holds for long.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Busy | Self::DiskFull | Self::Engine(_) | Self::Gone(_))
+        matches!(
+            self,
+            Self::Busy | Self::DiskFull | Self::Unreachable { .. } | Self::Engine(_) | Self::Gone(_)
+        )
     }
 }
 
