@@ -113,7 +113,7 @@ impl<'a> Images<'a> {
         let steps = chain.into_iter().enumerate();
         let steps = steps.map(|(position, key)| (key, diff_at(position).unwrap_or_default())).collect();
         let repository = repository(self.registry, build.set);
-        let moving = build.nth.is_multiple_of(2).then(|| format!("{repository}:latest"));
+        let moving = build.nth.is_multiple_of(4).then(|| format!("{repository}:latest"));
         Image {
             number: build.number,
             metadata: self.metadata(build, &keys, &repository),

@@ -13,7 +13,7 @@ use super::registry::{Build, Registry};
 /// After so many images whoever stores them tends the index, as the command does after a batch.
 const TEND_EVERY: u32 = 1000;
 /// At most so many images are stored at a time.
-const IMAGES_AT_A_TIME: usize = 100;
+const IMAGES_AT_A_TIME: usize = 500;
 
 /// Images and the time that the store took for them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,7 +102,7 @@ impl<'a> Ingest<'a> {
         Ok(())
     }
 
-    /// Stores what waits. Those with new package sets come first: others of the same hundred may have these sets too.
+    /// Stores what waits. Those with new package sets come first: others of the same batch may have these sets too.
     fn flush(&mut self) -> anyhow::Result<()> {
         let (new, known) = (std::mem::take(&mut self.new), std::mem::take(&mut self.known));
         let Tallies { new: of_new, known: of_known, .. } = &mut self.tallies;
