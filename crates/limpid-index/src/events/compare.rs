@@ -184,13 +184,17 @@ impl<'a> Comparison<'a> {
             false => None,
         };
         let found = held(self.store, self.found, within.as_ref())?;
+        // For all at once: each question reads the index's heads and the images behind them anew.
+        let mut sets: Vec<Vec<OccurrenceId>> = Vec::new();
+        for groups in found.values() {
+            sets.extend(groups.values().map(|occurrences| occurrences.iter().copied().collect()));
+            sets.push(groups.values().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect());
+        }
+        let mut counted = self.store.counts(&sets, within.as_ref())?.into_iter();
         let mut events = Vec::with_capacity(found.len());
         for ((vulnerability, kind, is_kernel), groups) in found {
-            let mut sets: Vec<Vec<OccurrenceId>> =
-                groups.values().map(|occurrences| occurrences.iter().copied().collect()).collect();
-            sets.push(groups.values().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect());
-            let mut counts = self.store.counts(&sets, within.as_ref())?;
-            let images = counts.pop().unwrap_or_default();
+            let counts: Vec<u64> = counted.by_ref().take(groups.len()).collect();
+            let images = counted.next().unwrap_or_default();
             let packages =
                 groups.into_iter().zip(counts).map(|((group, occurrences), images)| PackageChange {
                     release: group.release,
