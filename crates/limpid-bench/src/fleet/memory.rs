@@ -1,4 +1,4 @@
-//! This process's peak memory, by the kernel's account. Source: proc(5), `VmHWM` and `clear_refs`.
+//! This process's peak memory and what it wrote, by the kernel's account. Source: proc(5), `VmHWM`, `clear_refs` and `io`.
 
 /// Forgets the peak so far, so that the next is that of what follows. Where the kernel does not let us, the peak stays
 /// that of the whole run.
@@ -14,4 +14,11 @@ pub(crate) fn peak_mb() -> f64 {
     let kilobytes =
         line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<f64>().ok());
     kilobytes.map_or(f64::NAN, |kilobytes| kilobytes * 1024.0 / 1e6)
+}
+
+/// Bytes that this process has handed over to be written to disks so far.
+pub(crate) fn written_bytes() -> f64 {
+    let account = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = account.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|line| line.parse::<f64>().ok()).unwrap_or(f64::NAN)
 }

@@ -125,7 +125,7 @@ impl Fleet {
     ) -> anyhow::Result<Vec<Figure>> {
         memory::forget_peak();
         ingest.tallies = Default::default();
-        let begun = Instant::now();
+        let (begun, written) = (Instant::now(), memory::written_bytes());
         ingest.until(size, &mut |stored| {
             if stored.is_multiple_of(50_000) {
                 tell(&format!("{stored} images after {:.0} s", begun.elapsed().as_secs_f64()));
@@ -144,6 +144,12 @@ impl Fleet {
                 .at_least(KNOWN_RATE_MIN),
             figure("new layer with 20 changed packages", tallies.new.rate(tallies.tending, all), "/s")
                 .at_least(NEW_RATE_MIN),
+            // Of what the store is made of, each page is written once to the log and some of them again to the file.
+            figure(
+                "written to the disk for each image",
+                (memory::written_bytes() - written) / all as f64 / 1e3,
+                "kB",
+            ),
             figure("tags moved", tallies.moved.rate(Default::default(), 1), "/s"),
             figure("share of images with a new layer of packages", share * 100.0, "%"),
             figure("tending, of all time in the store", tallies.tending_share() * 100.0, "%"),
