@@ -25,6 +25,8 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '200ms'";
 const ATTEMPTS_MAX: u32 = 300;
 const PAUSE: Duration = Duration::from_millis(500);
 
+const SECONDS_PER_DAY: i64 = 24 * 3600;
+
 /// A collection in progress.
 pub(super) struct PostgresCollection<'a> {
     pool: &'a Pool,
@@ -66,6 +68,24 @@ impl<'a> PostgresCollection<'a> {
             }
         }
         Err(Error::Busy)
+    }
+
+    /// Frees the marks of connections that are gone: they wrote nothing between two collections of different days.
+    fn free_commit_marks(&self) -> Result<()> {
+        self.pool.write(|connection| {
+            connection.execute(
+                "DELETE FROM commit_mark WHERE session IN (SELECT session FROM commit_mark
+                    WHERE collected_number = number AND collected_at < $1 FOR UPDATE SKIP LOCKED)",
+                &[&(self.now - SECONDS_PER_DAY)],
+            )?;
+            connection.execute(
+                "UPDATE commit_mark SET collected_number = number, collected_at = $1
+                 WHERE session IN (SELECT session FROM commit_mark WHERE collected_number IS DISTINCT FROM number
+                    FOR UPDATE SKIP LOCKED)",
+                &[&self.now],
+            )?;
+            Ok(())
+        })
     }
 
     fn mark_layers(&self, after: i64) -> Result<Phase> {
@@ -259,7 +279,12 @@ impl Collection for PostgresCollection<'_> {
     fn step(&mut self) -> Result<bool> {
         let phase = std::mem::replace(&mut self.phase, Phase::Done);
         self.phase = match phase {
-            Phase::MarkLayers { after } => self.mark_layers(after)?,
+            Phase::MarkLayers { after } => {
+                if after == 0 {
+                    self.free_commit_marks()?;
+                }
+                self.mark_layers(after)?
+            }
             Phase::MarkNodes { before } => self.mark_nodes(before)?,
             Phase::FreeLayers { after } => self.free_layers(after)?,
             Phase::FreeChains { after } => self.free_chains(&after)?,

@@ -29,6 +29,8 @@ pub(super) enum Begin {
     Snapshot,
     /// Writes that are on the disk when they are done.
     Write,
+    /// Writes that make the schema: nothing else is there yet.
+    Migration,
     /// Writes whose loss with the whole server does no harm: they are on the disk before any [`Begin::Write`] that
     /// comes after them, so nothing that is there will miss them.
     Derived,
@@ -39,16 +41,23 @@ pub(super) enum End<T> {
     Done(T),
     /// Nothing was kept.
     Failed(Error),
-    /// The connection broke while the commit was under way: what would be the result, and the transaction's number.
-    Unknown(T, Option<String>),
+    /// The connection broke while the commit was under way: what would be the result, and what tells whether it is.
+    Unknown(T, Mark),
+}
+
+/// What a transaction leaves behind if it is committed: in the row of its session, its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    session: Vec<u8>,
+    number: i64,
 }
 
 pub(super) struct Connection {
     client: Client,
     statements: HashMap<String, Statement>,
     remedy: Remedy,
-    /// Whether the server tells how a transaction ended.
-    tells_status: bool,
+    /// The mark of the newest transaction that writes.
+    mark: Mark,
 }
 
 impl Connection {
@@ -61,14 +70,11 @@ impl Connection {
         let connector = tls::connector(&address.trust).map_err(|error| (error, Remedy::None))?;
         let mut client = address.config.connect(connector).map_err(unreachable)?;
         client.batch_execute(SETTINGS).map_err(unreachable)?;
-        let row = client
-            .query_one(
-                "SELECT to_regprocedure('pg_catalog.pg_xact_status(pg_catalog.xid8)') IS NOT NULL",
-                &[],
-            )
-            .map_err(unreachable)?;
-        let tells_status = row.try_get(0).unwrap_or(false);
-        Ok(Self { client, statements: HashMap::new(), remedy: Remedy::None, tells_status })
+        let mut session = vec![0; 16];
+        let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut session);
+        filled.map_err(|_| (Error::Engine("the system gives no random numbers".to_owned()), Remedy::None))?;
+        let mark = Mark { session, number: 0 };
+        Ok(Self { client, statements: HashMap::new(), remedy: Remedy::None, mark })
     }
 
     /// What may follow the newest failure.
@@ -199,10 +205,9 @@ impl Connection {
         work: &mut dyn FnMut(&mut Self) -> Result<T>,
     ) -> End<T> {
         self.remedy = Remedy::None;
-        let number = match self.begin(begin) {
-            Ok(number) => number,
-            Err(error) => return End::Failed(error),
-        };
+        if let Err(error) = self.begin(begin) {
+            return End::Failed(error);
+        }
         let value = match work(self) {
             Ok(value) => value,
             Err(error) => {
@@ -218,30 +223,53 @@ impl Connection {
             Err(error) => {
                 let error = self.failed(&error);
                 match (self.remedy(), begin) {
-                    (Remedy::Reconnect, Begin::Write | Begin::Derived) => End::Unknown(value, number),
+                    (Remedy::Reconnect, Begin::Write | Begin::Derived) => {
+                        End::Unknown(value, self.mark.clone())
+                    }
                     _ => End::Failed(error),
                 }
             }
         }
     }
 
-    /// Begins a transaction; its number, if it writes and the server can be asked about it later.
-    fn begin(&mut self, begin: Begin) -> Result<Option<String>> {
-        let mut sql = match begin {
-            Begin::Snapshot => {
-                return self.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").map(|()| None);
-            }
-            Begin::Write => "BEGIN".to_owned(),
-            Begin::Derived => "BEGIN; SET LOCAL synchronous_commit = off".to_owned(),
+    fn begin(&mut self, begin: Begin) -> Result<()> {
+        let settings = match begin {
+            Begin::Snapshot => return self.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            Begin::Migration => return self.batch("BEGIN"),
+            Begin::Write => "",
+            Begin::Derived => "SET LOCAL synchronous_commit = off;",
         };
-        if self.tells_status {
-            sql.push_str("; SELECT pg_catalog.pg_current_xact_id()");
+        let session: String = self.mark.session.iter().map(|byte| format!("{byte:02x}")).collect();
+        if self.mark.number == 0 {
+            // The row must be there before: whoever asks for the mark waits for the transaction that holds the row.
+            self.batch(&format!(
+                "INSERT INTO commit_mark (session, number) VALUES ('\\x{session}', 0) ON CONFLICT (session) DO NOTHING"
+            ))?;
         }
-        let answers = self.client.simple_query(&sql).map_err(|error| self.failed(&error))?;
-        Ok(answers.into_iter().find_map(|answer| match answer {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        }))
+        self.mark.number += 1;
+        let number = self.mark.number;
+        let answers = self
+            .client
+            .simple_query(&format!(
+                "BEGIN; {settings} UPDATE commit_mark SET number = {number} WHERE session = '\\x{session}'"
+            ))
+            .map_err(|error| self.failed(&error))?;
+        let is_marked =
+            |answer: &SimpleQueryMessage| matches!(answer, SimpleQueryMessage::CommandComplete(1));
+        if !answers.iter().any(is_marked) {
+            // A collection took the row for that of a connection that is gone.
+            self.mark.number = 0;
+            self.batch("ROLLBACK")?;
+            return self.begin(begin);
+        }
+        Ok(())
+    }
+
+    /// Whether the transaction that was to leave a mark is committed; waits until it has ended.
+    pub(super) fn is_committed(&mut self, mark: &Mark) -> Result<bool> {
+        let row =
+            self.row("SELECT number FROM commit_mark WHERE session = $1 FOR UPDATE", &[&mark.session])?;
+        Ok(row.map(|row| column::<i64>(&row, 0)).transpose()? == Some(mark.number))
     }
 }
 

@@ -134,7 +134,7 @@ fn migrate_alone(connection: &mut Connection, address: &Address, known: i64) -> 
 /// Tries until the locks are to be had.
 fn attempt(connection: &mut Connection, step: &mut dyn FnMut(&mut Connection) -> Result<()>) -> Result<()> {
     for _ in 0..ATTEMPTS_MAX {
-        match connection.transact(Begin::Write, step) {
+        match connection.transact(Begin::Migration, step) {
             End::Done(()) => return Ok(()),
             End::Failed(Error::Busy) => std::thread::sleep(PAUSE),
             End::Failed(error) => return Err(error),

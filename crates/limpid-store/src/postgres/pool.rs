@@ -1,14 +1,15 @@
 //! A few connections that threads share, and doing again what broke with one.
 //!
 //! A transaction that broke before its commit has left nothing behind, so it is done again as a whole. One that broke
-//! while it was committed may be there or not: the server is asked which (`pg_xact_status`), so that nothing counts
-//! twice. A server that cannot say has the work done again, which is right for all that is kept under a key.
+//! while it was committed may be there or not. Each that writes leaves a mark: its number in the row of its connection
+//! (`commit_mark`). Whoever asks for the row waits for the server's process that still holds it, and then knows. The server's
+//! own numbers of transactions would not do: after a crash it gives those again that it had not written down.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::address::Address;
-use super::connection::{Begin, Connection, End};
+use super::connection::{Begin, Connection, End, Mark};
 use super::failure::Remedy;
 use crate::{Error, Result};
 
@@ -77,11 +78,9 @@ impl Pool {
             match held.connection()?.transact(begin, work) {
                 End::Done(value) => return Ok(value),
                 End::Failed(error) => patience.wait(held.remedy(), error)?,
-                End::Unknown(value, number) => {
+                End::Unknown(value, mark) => {
                     drop(held);
-                    if let Some(number) = number
-                        && self.was_committed(&number, &mut patience)?
-                    {
+                    if self.was_committed(&mark, &mut patience)? {
                         return Ok(value);
                     }
                 }
@@ -90,25 +89,17 @@ impl Pool {
     }
 
     /// How a transaction ended whose connection broke.
-    fn was_committed(&self, number: &str, patience: &mut Patience) -> Result<bool> {
+    fn was_committed(&self, mark: &Mark, patience: &mut Patience) -> Result<bool> {
         loop {
             let mut held = self.take(patience)?;
-            let status = held.connection()?.value::<Option<String>>(
-                "SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)",
-                &[&number],
-            );
-            let (error, remedy) = match status.as_ref().map(Option::as_deref) {
-                Ok(Some("committed")) => return Ok(true),
-                Ok(Some("aborted")) => return Ok(false),
-                // Its server process is still at it.
-                Ok(Some(_)) => (Error::Busy, Remedy::Again),
-                Ok(None) => {
-                    return Err(Error::Engine("the server no longer knows how a change ended".to_owned()));
+            match held.connection()?.is_committed(mark) {
+                Ok(is_committed) => return Ok(is_committed),
+                Err(error) => {
+                    let remedy = held.remedy();
+                    drop(held);
+                    patience.wait(remedy, error)?;
                 }
-                Err(_) => (status.err().unwrap_or(Error::Busy), held.remedy()),
-            };
-            drop(held);
-            patience.wait(remedy, error)?;
+            }
         }
     }
 

@@ -147,7 +147,7 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("UPDATE event SET revision = 99", "event", "of revisions"),
     ("UPDATE event_state SET revision = 99", "event_state", "ahead"),
     ("INSERT INTO former_verdict VALUES (999, 1, 1, {00})", "former_verdict", "of packages"),
-    ("INSERT INTO channel VALUES ('c', '', 99, 0, 0, 0, 0, '')", "channel", "ahead"),
+    ("INSERT INTO channel VALUES ('c', '', 99999, 0, 0, 0, 0, '')", "channel", "ahead"),
     ("INSERT INTO dead_letter VALUES ('c', 1, 1, 1, '', 0)", "dead_letter", "of channels"),
     ("INSERT INTO dead_letter VALUES ('c', 99999, 1, 1, '', 0)", "dead_letter", "of events"),
     ("UPDATE lease SET owner = ''", "lease", "without"),
