@@ -18,6 +18,8 @@
 //!   being done again, and a report that is being made from losing its nodes.
 //! * A chain goes before its node, in a transaction of its own. Who stores a chain to a node that is marked
 //!   removes the mark, so that no chain leads to a node that is then freed.
+//! * Which nodes are freed is settled once, before any chain goes. Who forgets an image later marks its nodes anew, so that
+//!   they wait for the next collection, which looks at their chains.
 //! * Each step is one transaction, and between two everything fits together. The strings and contexts that may have
 //!   become unused are kept as marks too, so that the next collection finds them if this one is killed.
 //!
@@ -138,24 +140,24 @@ impl SqliteCollection {
         if let Some((after, _)) = layers.last() {
             return Ok(Phase::FreeLayers { after: *after });
         }
-        let any = self
+        // What is freed is settled here: a node whose image is forgotten from now on still has its chains.
+        let settled = self
             .connection
-            .prepare_cached("SELECT 1 FROM unused WHERE kind = ?1 AND since <= ?2")?
-            .exists(params![Kind::Node as i64, since])?;
-        Ok(if any { Phase::FreeChains { after: Vec::new() } } else { Phase::FreeContexts })
+            .prepare_cached("UPDATE unused SET since = 0 WHERE kind = ?1 AND since <= ?2")?
+            .execute(params![Kind::Node as i64, since])?;
+        Ok(if settled > 0 { Phase::FreeChains { after: Vec::new() } } else { Phase::FreeContexts })
     }
 
     fn free_chains(&mut self, after: &[u8]) -> Result<Phase> {
-        let since = self.unused_since;
         let transaction = self.write()?;
         let chains: Vec<(Vec<u8>, bool)> = transaction
             .prepare_cached(
-                "SELECT chain_key, EXISTS (SELECT 1 FROM unused WHERE kind = ?1 AND id = node_id AND since <= ?2)
+                "SELECT chain_key, EXISTS (SELECT 1 FROM unused WHERE kind = ?1 AND id = node_id AND since = 0)
                     AND NOT EXISTS (SELECT 1 FROM image i WHERE i.node_id = c.node_id)
                     AND NOT EXISTS (SELECT 1 FROM image_former i WHERE i.node_id = c.node_id)
-                 FROM chain c WHERE chain_key > ?3 ORDER BY chain_key LIMIT ?4",
+                 FROM chain c WHERE chain_key > ?2 ORDER BY chain_key LIMIT ?3",
             )?
-            .query_map(params![Kind::Node as i64, since, after, ROWS_MAX], |row| {
+            .query_map(params![Kind::Node as i64, after, ROWS_MAX], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?
             .collect::<Result<_, _>>()?;
@@ -172,13 +174,12 @@ impl SqliteCollection {
     }
 
     fn free_nodes(&mut self, before: i64) -> Result<Phase> {
-        let since = self.unused_since;
         let transaction = self.write()?;
         let nodes: Vec<i64> = transaction
             .prepare_cached(
-                "SELECT id FROM unused WHERE kind = ?1 AND since <= ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4",
+                "SELECT id FROM unused WHERE kind = ?1 AND since = 0 AND id < ?2 ORDER BY id DESC LIMIT ?3",
             )?
-            .query_map(params![Kind::Node as i64, since, before, ROWS_MAX], |row| row.get(0))?
+            .query_map(params![Kind::Node as i64, before, ROWS_MAX], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         let (mut freed, mut rows, mut last) = (Freed::default(), 0, None);
         for node in nodes {

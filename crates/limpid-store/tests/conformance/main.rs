@@ -69,6 +69,7 @@ conformance! {
     upkeep {
         what_a_vulnerability_affects_follows_verdicts_updates_and_collections,
         a_forgotten_image_frees_exactly_what_only_it_used,
+        an_image_that_is_forgotten_beside_a_collection_comes_back,
         what_is_unused_is_kept_for_a_while,
         an_id_that_somebody_holds_never_names_another_row,
         a_node_that_is_used_again_while_it_is_being_freed_stays,

@@ -57,6 +57,34 @@ pub(crate) fn what_a_vulnerability_affects_follows_verdicts_updates_and_collecti
     sound(store);
 }
 
+/// An image is forgotten while a collection is under way that frees what is unused since this very second.
+pub(crate) fn an_image_that_is_forgotten_beside_a_collection_comes_back(place: &Place) {
+    let store = place.open();
+    let store = store.as_ref();
+    for stop in 1.. {
+        // Something to free, and something that is used still.
+        let own = own_image(store);
+        store.forget(own, NOW).unwrap();
+        let shared = shared_image(store);
+        let mut collection = store.begin_collection(NOW, NOW).unwrap();
+        let (mut steps, mut more) = (0, true);
+        while more && steps < stop {
+            more = collection.step().unwrap();
+            steps += 1;
+        }
+        store.forget(shared, NOW).unwrap();
+        while collection.step().unwrap() {}
+        drop(collection);
+        sound(store);
+        let back = shared_image(store);
+        assert!(store.image_by_id(back).unwrap().is_some(), "after {stop} steps");
+        sound(store);
+        if !more {
+            return;
+        }
+    }
+}
+
 pub(crate) fn a_forgotten_image_frees_exactly_what_only_it_used(place: &Place) {
     let other = place.other();
     let (with, without) = (place.open(), other.open());
