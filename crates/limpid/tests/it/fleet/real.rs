@@ -23,7 +23,7 @@ fn real() -> Option<Real> {
     let context = Context::new();
     let mut folders: Vec<_> =
         std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path().join("oci")).collect();
-    folders.retain(|folder| folder.is_dir());
+    folders.retain(|folder| folder.join("index.json").is_file());
     folders.sort();
     let references: Vec<String> = folders.iter().map(|folder| format!("oci:{}", folder.display())).collect();
     let names: Vec<&str> = references.iter().map(String::as_str).collect();
