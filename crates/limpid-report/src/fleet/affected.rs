@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use limpid_model::{AffectedFleet, AffectedImage, Package, Rated, Verdict};
 use serde_json::{Map, Value, json};
 
-use super::{as_of, basis_fields, image_fields, layer, name, next, share, unanswerable};
-use crate::json::document;
+use super::{
+    as_of, basis_fields, brought, image_with, images_end, layer, name, next, share, unanswerable,
+    without_images,
+};
 use crate::listing::{Listing, fields};
 use crate::terminal::{Columns, Style, printable, wrapped};
 
@@ -100,28 +102,21 @@ pub fn affected_image_json(listing: &mut Listing, answer: &AffectedImage) -> Str
         .packages
         .iter()
         .map(|affected| {
-            let mut fields = verdict_fields(&affected.package, &affected.verdict, &affected.rated);
-            fields.insert("layer".to_owned(), json!(affected.layer.digest));
-            fields.insert("command".to_owned(), json!(affected.layer.command));
-            Value::Object(fields)
+            let fields = verdict_fields(&affected.package, &affected.verdict, &affected.rated);
+            brought(fields, &affected.layer)
         })
         .collect();
-    let mut image = fields(image_fields(&answer.image));
-    image.insert("packages".to_owned(), packages.into());
-    listing.add(&Value::Object(image))
+    listing.add(&image_with(&answer.image, packages))
 }
 
 /// The end of the answer for programs.
 pub fn affected_json_end(listing: Listing, cursor: Option<&str>) -> String {
-    listing.end(&fields(json!({ "next": cursor })))
+    images_end(listing, cursor)
 }
 
 /// The answer without its images, for programs.
 pub fn affected_summary_json(answer: &AffectedFleet) -> String {
-    let mut head = head(answer);
-    head.insert("images".to_owned(), Value::Null);
-    head.insert("next".to_owned(), Value::Null);
-    document(&Value::Object(head))
+    without_images(head(answer))
 }
 
 fn head(answer: &AffectedFleet) -> Map<String, Value> {

@@ -22,8 +22,10 @@ pub use status::{fleet_status_json, fleet_status_table};
 pub use vulnerabilities::{widespread_json, widespread_table};
 
 use limpid_model::{Basis, FleetImage, FleetLayer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::json::document;
+use crate::listing::{Listing, fields};
 use crate::terminal::printable;
 
 /// An image by its names, else by its digest.
@@ -43,6 +45,32 @@ pub(crate) fn layer(layer: &FleetLayer) -> String {
 /// An image's fields.
 pub(crate) fn image_fields(image: &FleetImage) -> Value {
     json!({ "digest": image.digest, "references": image.references, "release": image.release })
+}
+
+/// A package's fields with the layer that brought it.
+pub(crate) fn brought(mut package: Map<String, Value>, layer: &FleetLayer) -> Value {
+    package.insert("layer".to_owned(), json!(layer.digest));
+    package.insert("command".to_owned(), json!(layer.command));
+    Value::Object(package)
+}
+
+/// An image with those of its packages that a question is about.
+pub(crate) fn image_with(image: &FleetImage, packages: Vec<Value>) -> Value {
+    let mut image = fields(image_fields(image));
+    image.insert("packages".to_owned(), packages.into());
+    Value::Object(image)
+}
+
+/// The end of a list of images, with the cursor by which it goes on.
+pub(crate) fn images_end(listing: Listing, cursor: Option<&str>) -> String {
+    listing.end(&fields(json!({ "next": cursor })))
+}
+
+/// An answer of whose images none are listed.
+pub(crate) fn without_images(mut head: Map<String, Value>) -> String {
+    head.insert("images".to_owned(), Value::Null);
+    head.insert("next".to_owned(), Value::Null);
+    document(&Value::Object(head))
 }
 
 /// The fields that say what an answer rests on.

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use limpid_model::{Holder, Holders, Package};
 use serde_json::{Map, Value, json};
 
-use super::{as_of, basis_fields, image_fields, layer, name, next, share};
-use crate::json::document;
+use super::{as_of, basis_fields, brought, image_with, images_end, layer, name, next, share, without_images};
 use crate::listing::{Listing, fields};
 use crate::summary::plural;
 use crate::terminal::{Columns, Style, printable, wrapped};
@@ -82,32 +81,19 @@ pub fn holders_json_begin(answer: &Holders) -> (Listing, String) {
 
 /// The next image for programs.
 pub fn holder_json(listing: &mut Listing, answer: &Holder) -> String {
-    let packages: Vec<Value> = answer
-        .packages
-        .iter()
-        .map(|(package, layer)| {
-            let mut fields = package_fields(package);
-            fields.insert("layer".to_owned(), json!(layer.digest));
-            fields.insert("command".to_owned(), json!(layer.command));
-            Value::Object(fields)
-        })
-        .collect();
-    let mut image = fields(image_fields(&answer.image));
-    image.insert("packages".to_owned(), packages.into());
-    listing.add(&Value::Object(image))
+    let packages: Vec<Value> =
+        answer.packages.iter().map(|(package, layer)| brought(package_fields(package), layer)).collect();
+    listing.add(&image_with(&answer.image, packages))
 }
 
 /// The end of the answer for programs.
 pub fn holders_json_end(listing: Listing, cursor: Option<&str>) -> String {
-    listing.end(&fields(json!({ "next": cursor })))
+    images_end(listing, cursor)
 }
 
 /// The answer without its images, for programs.
 pub fn holders_summary_json(answer: &Holders) -> String {
-    let mut head = head(answer);
-    head.insert("images".to_owned(), Value::Null);
-    head.insert("next".to_owned(), Value::Null);
-    document(&Value::Object(head))
+    without_images(head(answer))
 }
 
 fn head(answer: &Holders) -> Map<String, Value> {
